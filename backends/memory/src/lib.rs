@@ -1,0 +1,1 @@
+//! The in-memory backend of chappe: a work queue and a fan-out bus with real broker semantics.

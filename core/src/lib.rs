@@ -1,0 +1,35 @@
+//! The vocabulary of chappe and the contracts its backends and layers are written against.
+//!
+//! Write a service with the `chappe` crate; depend on this one to write a backend or a layer.
+//!
+//! | to write | start at |
+//! |---|---|
+//! | a layer | [`Message`], [`Outcome`], and [`tower_service::Service`] |
+//! | a backend | [`backend`]: [`Queue`](backend::Queue), [`Publisher`](backend::Publisher), [`Broadcast`](backend::Broadcast) |
+//! | something that publishes | [`Topic`], [`MessageWriter`] |
+//!
+//! Everything is a `tower::Service<Message>`: a [`Receiver`] answers with what says an [`Outcome`], a
+//! [`Topic`] with the broker's receipt, and so one family of layers serves both.
+
+pub mod attribute;
+pub mod backend;
+mod error;
+mod id;
+mod lease;
+mod message;
+mod outcome;
+mod receiver;
+mod text;
+mod topic;
+mod writer;
+
+pub use attribute::{AttributeLimits, Attributes, Value};
+pub use error::{BoxError, Error, ErrorKind};
+pub use id::{Key, MessageId};
+pub use lease::{Cancelled, Lease, LeaseControl};
+pub use message::{Head, Message};
+pub use outcome::{IntoOutcome, IntoResult, Outcome, OutcomeError, Reason};
+pub use receiver::Receiver;
+pub use text::Str;
+pub use topic::{Published, Topic};
+pub use writer::MessageWriter;

@@ -1,0 +1,138 @@
+//! [`Topic`], the bound on what messages are published to, and the receipt it answers with.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+
+use futures_util::StreamExt;
+use futures_util::future::{Either, select};
+use futures_util::stream::FuturesUnordered;
+use tower_service::Service;
+
+use crate::{BoxError, Error, Message, MessageId, MessageWriter};
+
+/// The broker's receipt for a published message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Published {
+    /// The identifier the broker gave the message, where it tells.
+    pub id: Option<MessageId>,
+    /// The broker had this message already and did not store it again.
+    pub duplicate: bool,
+}
+
+impl Published {
+    /// A receipt with the broker's identifier.
+    #[must_use]
+    pub fn new(id: Option<MessageId>) -> Self {
+        Self { id, duplicate: false }
+    }
+
+    /// Marks a message the broker had already.
+    #[must_use]
+    pub fn duplicate(mut self) -> Self {
+        self.duplicate = true;
+        self
+    }
+}
+
+/// What messages are published to: any tower service of [`Message`]s that answers [`Published`].
+///
+/// This is a bound, not something to implement: a backend's topic is one, and so is anything stacked on
+/// it with tower layers.
+///
+/// The future of a call resolves on the broker's word on that very message. Backpressure is
+/// [`poll_ready`](Service::poll_ready).
+pub trait Topic:
+    Service<Message, Response = Published, Error: Into<BoxError>, Future: Send + 'static> + Clone + Send + 'static
+{
+    /// Hands out a writer for one message.
+    fn writer(&self) -> MessageWriter<Self> {
+        MessageWriter::new(self.clone())
+    }
+
+    /// Publishes one message.
+    ///
+    /// # Errors
+    ///
+    /// What the topic or a layer around it answers, as an [`Error`]; see [`Error::is_ambiguous`] for
+    /// whether the message may have been sent all the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before the topic was ready, nothing is published. Dropped later, the message may or may not
+    /// be.
+    fn publish(&self, message: impl Into<Message>) -> impl Future<Output = Result<Published, Error>> + Send {
+        let mut topic = self.clone();
+        let message = message.into();
+        async move {
+            ready(&mut topic).await?;
+            topic.call(message).await.map_err(Error::from_boxed)
+        }
+    }
+
+    /// Publishes many messages and answers with a result for each, in their order.
+    ///
+    /// All are under way at once, as far as the topic is ready for them, so a batching topic sends them in
+    /// batches. One that fails does not keep its neighbours from being published.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, any of the messages may or may not be published.
+    fn publish_all<I>(&self, messages: I) -> impl Future<Output = Vec<Result<Published, Error>>> + Send
+    where
+        I: IntoIterator<Item: Into<Message>, IntoIter: Send>,
+    {
+        let mut topic = self.clone();
+        let messages = messages.into_iter().map(Into::<Message>::into);
+        async move {
+            let mut results = Vec::with_capacity(messages.size_hint().0);
+            let mut running = FuturesUnordered::new();
+            for (at, message) in messages.enumerate() {
+                results.push(None);
+                match ready_while(&mut topic, &mut running, &mut results).await {
+                    Ok(()) => {
+                        let call = topic.call(message);
+                        running.push(async move { (at, call.await.map_err(Error::from_boxed)) });
+                    }
+                    Err(error) => results[at] = Some(Err(error)),
+                }
+            }
+            while let Some((at, result)) = running.next().await {
+                results[at] = Some(result);
+            }
+            results.into_iter().map(|result| result.expect("every message was called or refused")).collect()
+        }
+    }
+}
+
+impl<S> Topic for S where
+    S: Service<Message, Response = Published, Error: Into<BoxError>, Future: Send + 'static> + Clone + Send + 'static
+{
+}
+
+/// Waits until `topic` takes a message.
+pub(crate) async fn ready<T: Topic>(topic: &mut T) -> Result<(), Error> {
+    poll_fn(|cx| topic.poll_ready(cx)).await.map_err(Error::from_boxed)
+}
+
+/// Waits until `topic` takes a message while the calls before it go on, since a full topic may be waiting
+/// for one of them to be driven to its end.
+async fn ready_while<T, F>(
+    topic: &mut T,
+    running: &mut FuturesUnordered<F>,
+    results: &mut [Option<Result<Published, Error>>],
+) -> Result<(), Error>
+where
+    T: Topic,
+    F: Future<Output = (usize, Result<Published, Error>)>,
+{
+    let mut waiting = pin!(ready(topic));
+    while !running.is_empty() {
+        match select(waiting.as_mut(), running.next()).await {
+            Either::Left((ready, _)) => return ready,
+            Either::Right((Some((at, result)), _)) => results[at] = Some(result),
+            Either::Right((None, _)) => break,
+        }
+    }
+    waiting.await
+}
