@@ -1,7 +1,8 @@
 //! [`Lease`], a handler's view of the time it has.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -15,7 +16,10 @@ use crate::{Error, ErrorKind};
 /// that it was [cancelled](Self::cancelled), or to [extend](Self::extend) it ahead of a stretch in which it
 /// blocks.
 #[derive(Clone)]
-pub struct Lease(Arc<Shared>);
+pub struct Lease {
+    shared: Arc<Shared>,
+    delivery: u64,
+}
 
 /// Why a handler was told to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,19 +37,23 @@ struct Shared {
     keeper: Arc<Notify>,
 }
 
+/// The state of the delivery that is being handled now. A worker handles one after the other and keeps the
+/// allocation; leases of earlier deliveries find another number here and know that they have ended.
 #[derive(Default)]
 struct State {
+    delivery: Option<u64>,
     until: Option<Instant>,
     wanted: Option<Instant>,
     cancelled: Option<Cancelled>,
-    finished: bool,
+    waiters: usize,
 }
 
 impl Lease {
-    /// When the lease ends unless it is renewed; `None` where the broker sets no time.
+    /// When the lease ends unless it is renewed; `None` where the broker sets no time, and once the message
+    /// is handled.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.lock().until
+        self.current().and_then(|state| state.until)
     }
 
     /// Has the lease end no earlier than `by` from now, and waits until the broker has agreed.
@@ -61,35 +69,25 @@ impl Lease {
     /// Dropped, the extension may still take place.
     pub async fn extend(&self, by: Duration) -> Result<Instant, Error> {
         let wanted = Instant::now() + by;
-        {
-            let mut state = self.lock();
-            if state.until.is_some() {
-                state.wanted = Some(state.wanted.map_or(wanted, |before| before.max(wanted)));
-            }
+        if let Some(mut state) = self.current() {
+            state.wanted = state.wanted.max(Some(wanted));
         }
-        self.0.keeper.notify_one();
-        loop {
-            let changed = self.0.changed.notified();
-            {
-                let state = self.lock();
-                if state.cancelled.is_some() || state.finished {
-                    return Err(Error::new(ErrorKind::LeaseLost, "lease cannot be extended, it has ended"));
-                }
-                match state.until {
-                    // Nothing to extend: the broker sets no time.
-                    None => return Ok(wanted),
-                    Some(until) if until >= wanted => return Ok(until),
-                    Some(_) => {}
-                }
-            }
-            changed.await;
-        }
+        self.shared.keeper.notify_one();
+        let granted = self.wait(|state| match (state.cancelled, state.until) {
+            (Some(_), _) => ControlFlow::Break(None),
+            // Nothing to extend: the broker sets no time.
+            (None, None) => ControlFlow::Break(Some(wanted)),
+            (None, Some(until)) if until >= wanted => ControlFlow::Break(Some(until)),
+            (None, Some(_)) => ControlFlow::Continue(()),
+        });
+        let ended = || Error::new(ErrorKind::LeaseLost, "lease cannot be extended, it has ended");
+        granted.await.flatten().ok_or_else(ended)
     }
 
     /// Why the handler should stop, if it should.
     #[must_use]
     pub fn is_cancelled(&self) -> Option<Cancelled> {
-        self.lock().cancelled
+        self.current().and_then(|state| state.cancelled)
     }
 
     /// Waits until the handler should stop. Never resolves for one that runs to its end in peace.
@@ -98,92 +96,192 @@ impl Lease {
     ///
     /// May be dropped and called again.
     pub async fn cancelled(&self) -> Cancelled {
+        let cancelled = self.wait(|state| match state.cancelled {
+            Some(reason) => ControlFlow::Break(reason),
+            None => ControlFlow::Continue(()),
+        });
+        match cancelled.await {
+            Some(reason) => reason,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Waits until `check` breaks; `None` if the message is handled before.
+    async fn wait<B>(&self, check: impl Fn(&State) -> ControlFlow<B>) -> Option<B> {
+        let _waiter = Waiter::new(&self.shared);
         loop {
-            let changed = self.0.changed.notified();
-            if let Some(reason) = self.is_cancelled() {
-                return reason;
+            // Created before the look, so that a change between the two is not missed.
+            let changed = self.shared.changed.notified();
+            if let ControlFlow::Break(found) = check(&*self.current()?) {
+                return Some(found);
             }
             changed.await;
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// The state, unless it is another delivery's by now.
+    fn current(&self) -> Option<MutexGuard<'_, State>> {
+        let state = self.shared.lock();
+        (state.delivery == Some(self.delivery)).then_some(state)
     }
 }
 
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.lock();
-        f.debug_struct("Lease").field("deadline", &state.until).field("cancelled", &state.cancelled).finish()
+        f.debug_struct("Lease")
+            .field("deadline", &self.deadline())
+            .field("cancelled", &self.is_cancelled())
+            .finish_non_exhaustive()
     }
 }
 
-/// The server's end of a [`Lease`]. For whoever writes a server loop; handlers never see it.
-pub struct LeaseControl(Lease);
+/// The server's end of the [`Lease`]s of a worker, one delivery after the other. For whoever writes a server
+/// loop; handlers never see it.
+#[derive(Clone)]
+pub struct LeaseControl(Arc<Shared>);
 
 impl LeaseControl {
     /// Creates the control of leases whose wishes are announced on `keeper`.
     #[must_use]
     pub fn new(keeper: Arc<Notify>) -> Self {
-        Self(Lease(Arc::new(Shared { state: Mutex::default(), changed: Notify::new(), keeper })))
+        Self(Arc::new(Shared { state: Mutex::default(), changed: Notify::new(), keeper }))
     }
 
-    /// Begins a lease for the next message. The allocation of the last one is used again where no handler
-    /// has kept it.
-    pub fn begin(&mut self, until: Option<Instant>) -> Lease {
-        let state = State { until, ..State::default() };
-        match Arc::get_mut(&mut self.0.0) {
-            Some(shared) => *shared.state.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner) = state,
-            None => {
-                let keeper = Arc::clone(&self.0.0.keeper);
-                self.0 = Lease(Arc::new(Shared { state: Mutex::new(state), changed: Notify::new(), keeper }));
-            }
-        }
-        self.0.clone()
-    }
-
-    /// Another control of the lease begun last.
+    /// Begins the lease of a delivery, whose number is never used again, and ends the one before.
     #[must_use]
-    pub fn share(&self) -> Self {
-        Self(self.0.clone())
+    pub fn begin(&self, delivery: u64, until: Option<Instant>) -> Lease {
+        self.replace(Some(delivery), until);
+        Lease { shared: Arc::clone(&self.0), delivery }
     }
 
-    /// Takes note that the broker holds the message until then.
-    pub fn extended(&self, until: Instant) {
-        let mut state = self.0.lock();
-        state.until = Some(until);
-        if state.wanted.is_some_and(|wanted| wanted <= until) {
-            state.wanted = None;
-        }
-        drop(state);
-        self.0.0.changed.notify_waiters();
-    }
-
-    /// How long the handler asked the lease to last, if that is not granted yet.
-    #[must_use]
-    pub fn wanted(&self) -> Option<Instant> {
-        self.0.lock().wanted
-    }
-
-    /// Tells the handler to stop.
-    pub fn cancel(&self, reason: Cancelled) {
-        self.0.lock().cancelled.get_or_insert(reason);
-        self.0.0.changed.notify_waiters();
-    }
-
-    /// Takes note that the handler has ended, so that a copy of the lease it kept is of no use any more.
+    /// Ends the lease begun last: the message is handled.
     pub fn finish(&self) {
-        // Nobody else holds it: `begin` will reset it, and there is no one to tell.
-        if Arc::strong_count(&self.0.0) > 1 {
-            self.0.lock().finished = true;
-            self.0.0.changed.notify_waiters();
+        self.replace(None, None);
+    }
+
+    /// Takes note that the broker holds the delivery until then.
+    pub fn extended(&self, delivery: u64, until: Instant) {
+        self.change(delivery, |state| {
+            state.until = Some(until);
+            state.wanted = state.wanted.filter(|wanted| *wanted > until);
+        });
+    }
+
+    /// Until when the handler of the delivery asked the lease to last, if that is not granted yet.
+    #[must_use]
+    pub fn wanted(&self, delivery: u64) -> Option<Instant> {
+        let state = self.0.lock();
+        state.wanted.filter(|_| state.delivery == Some(delivery))
+    }
+
+    /// Tells the handler of the delivery to stop.
+    pub fn cancel(&self, delivery: u64, reason: Cancelled) {
+        self.change(delivery, |state| {
+            state.cancelled.get_or_insert(reason);
+        });
+    }
+
+    fn replace(&self, delivery: Option<u64>, until: Option<Instant>) {
+        let mut state = self.0.lock();
+        let waiters = state.waiters;
+        *state = State { delivery, until, waiters, ..State::default() };
+        drop(state);
+        // Hardly any handler waits on its lease, and this is on the path of every message.
+        if waiters > 0 {
+            self.0.changed.notify_waiters();
+        }
+    }
+
+    fn change(&self, delivery: u64, change: impl FnOnce(&mut State)) {
+        let mut state = self.0.lock();
+        if state.delivery == Some(delivery) {
+            change(&mut state);
+            drop(state);
+            self.0.changed.notify_waiters();
         }
     }
 }
 
 impl fmt::Debug for LeaseControl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("LeaseControl").field(&self.0).finish()
+        f.debug_struct("LeaseControl").field("delivery", &self.0.lock().delivery).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counts somebody who waits for a change for as long as it lives.
+struct Waiter<'a>(&'a Shared);
+
+impl<'a> Waiter<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        shared.lock().waiters += 1;
+        Self(shared)
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.0.lock().waiters -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn control() -> LeaseControl {
+        LeaseControl::new(Arc::new(Notify::new()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_extension_waits_for_the_broker() {
+        let control = control();
+        let now = Instant::now();
+        let lease = control.begin(1, Some(now + Duration::from_secs(30)));
+
+        let (granted, ()) = tokio::join!(lease.extend(Duration::from_secs(60)), async {
+            tokio::task::yield_now().await;
+            let wanted = control.wanted(1).expect("the wish is known");
+            control.extended(1, wanted);
+        });
+
+        assert_eq!(granted.unwrap(), now + Duration::from_secs(60));
+        assert_eq!(control.wanted(1), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cancelled_handler_is_told_and_can_extend_no_more() {
+        let control = control();
+        let lease = control.begin(1, Some(Instant::now()));
+
+        let (reason, ()) = tokio::join!(lease.cancelled(), async {
+            tokio::task::yield_now().await;
+            control.cancel(1, Cancelled::LeaseLost);
+        });
+        let error = lease.extend(Duration::from_secs(1)).await.unwrap_err();
+
+        assert_eq!((reason, error.kind()), (Cancelled::LeaseLost, ErrorKind::LeaseLost));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_kept_beyond_its_message_has_ended() {
+        let control = control();
+        let kept = control.begin(1, Some(Instant::now()));
+        let waiting = tokio::spawn({
+            let kept = kept.clone();
+            async move { kept.extend(Duration::from_secs(9)).await.map_err(|error| error.kind()) }
+        });
+        tokio::task::yield_now().await;
+
+        let next = control.begin(2, None);
+        control.cancel(1, Cancelled::Shutdown);
+
+        assert_eq!(waiting.await.unwrap(), Err(ErrorKind::LeaseLost));
+        assert_eq!((kept.deadline(), kept.is_cancelled(), next.is_cancelled()), (None, None, None));
     }
 }

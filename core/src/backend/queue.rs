@@ -25,8 +25,7 @@ pub trait Queue: Backend {
     /// What this queue can do. The same for the whole life of the handle.
     fn capabilities(&self) -> &Capabilities;
 
-    /// Starts consuming. A server calls this once, and again after a consumer's fetch failed with an error
-    /// that cannot be retried on the same consumer.
+    /// Starts consuming. A server calls this once; several servers may consume from one handle.
     ///
     /// # Errors
     ///
