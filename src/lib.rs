@@ -1,1 +1,7 @@
-//! chappe
+//! A message-server framework.
+
+pub use chappe_core::*;
+
+pub mod server;
+
+pub use server::Server;

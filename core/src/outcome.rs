@@ -53,6 +53,25 @@ impl Outcome {
         }
         Self::Retry
     }
+
+    /// The texts of an error and its sources, joined by colons: the reason a dead letter is given. A text
+    /// that says the same as the one before is left out.
+    #[must_use]
+    pub fn describe(error: &(dyn StdError + 'static)) -> String {
+        let mut text = error.to_string();
+        let mut last = text.clone();
+        let mut next = inner(error);
+        while let Some(error) = next {
+            let more = error.to_string();
+            if more != last {
+                text.push_str(": ");
+                text.push_str(&more);
+            }
+            last = more;
+            next = inner(error);
+        }
+        text
+    }
 }
 
 /// The next error along the chain. An `io::Error` leaves out the very error it wraps, and handlers often
@@ -153,7 +172,7 @@ impl OutcomeError {
     /// The message can never be handled; the error's text is the reason.
     pub fn reject(source: impl Into<BoxError>) -> Self {
         let source = source.into();
-        Self { outcome: Outcome::reject(chain(source.as_ref())), source }
+        Self { outcome: Outcome::reject(Outcome::describe(source.as_ref())), source }
     }
 
     /// The message is to be tried again after `pause`.
@@ -188,18 +207,6 @@ impl StdError for OutcomeError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         Some(self.source.as_ref())
     }
-}
-
-/// The texts of an error and its sources, joined by colons.
-fn chain(error: &(dyn StdError + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        next = error.source();
-    }
-    text
 }
 
 #[cfg(test)]
