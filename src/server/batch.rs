@@ -114,16 +114,18 @@ impl<Q: Queue, S: BatchReceiver> BatchWorker<Q, S> {
         let deadline = Instant::now() + options.max_wait;
         let stop = self.shared.stop.token();
         while self.tasks.len() < options.max {
-            self.shared.schedule().wait_for_more(&self.bell);
-            let over = tokio::select! {
-                () = self.bell.notified() => false,
-                () = sleep_until(deadline) => true,
-                () = stop.stopped() => true,
-            };
-            self.shared.schedule().stop_waiting(&self.bell);
-            if over || self.turn() == Turn::Leave {
-                return;
+            if self.shared.schedule().wait_for_more(&self.bell) {
+                let over = tokio::select! {
+                    () = self.bell.notified() => false,
+                    () = sleep_until(deadline) => true,
+                    () = stop.stopped() => true,
+                };
+                self.shared.schedule().stop_waiting(&self.bell);
+                if over {
+                    return;
+                }
             }
+            self.turn();
         }
     }
 
@@ -138,7 +140,6 @@ impl<Q: Queue, S: BatchReceiver> BatchWorker<Q, S> {
             return;
         }
         let count = self.running.len();
-        self.shared.control.meters.dispatched.add(count as u64);
         let span = self.span();
         let began = Instant::now();
         let end = match self.instance.call(messages, &span) {

@@ -1,7 +1,7 @@
 //! [`Handle`], the way to a server that is being served.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -98,7 +98,7 @@ impl Handle {
     /// How the server is: what a liveness probe looks at.
     #[must_use]
     pub fn health(&self) -> ServerHealth {
-        let oldest = self.0.probe.get().and_then(|probe| probe.load().1);
+        let oldest = self.0.load().1;
         let fetching = self.0.fetching.lock().unwrap_or_else(PoisonError::into_inner);
         ServerHealth {
             state: self.state(),
@@ -113,9 +113,7 @@ impl Handle {
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         let mut metrics = self.0.meters.snapshot();
-        if let Some(probe) = self.0.probe.get() {
-            (metrics.in_flight, metrics.oldest) = probe.load();
-        }
+        (metrics.in_flight, metrics.oldest) = self.0.load();
         metrics
     }
 
@@ -137,7 +135,8 @@ pub(super) struct Control {
     state: watch::Sender<State>,
     shutdown: watch::Sender<Option<Shutdown>>,
     fetching: Mutex<Fetching>,
-    probe: OnceLock<Arc<dyn Probe>>,
+    /// Weak, as what it looks at holds the control.
+    probe: OnceLock<Weak<dyn Probe>>,
 }
 
 /// A shutdown that was asked for.
@@ -199,9 +198,13 @@ impl Control {
         });
     }
 
-    pub(super) fn attach(&self, probe: Arc<dyn Probe>) {
+    pub(super) fn attach(&self, probe: Weak<dyn Probe>) {
         // A server is served once, so there was none before.
         let _ = self.probe.set(probe);
+    }
+
+    fn load(&self) -> (usize, Option<Duration>) {
+        self.probe.get().and_then(Weak::upgrade).map(|probe| probe.load()).unwrap_or_default()
     }
 
     pub(super) fn shutdown(&self) -> watch::Receiver<Option<Shutdown>> {

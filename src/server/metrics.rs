@@ -14,8 +14,8 @@ pub const DURATION_BUCKETS: [f64; 14] =
 pub struct Metrics {
     /// Messages fetched, each delivery counted (`messaging.client.consumed.messages`).
     pub fetched: u64,
-    /// Messages handed to a receiver.
-    pub dispatched: u64,
+    /// Messages a receiver was done with, however it ended.
+    pub processed: u64,
     /// Messages acknowledged, as confirmed by the queue.
     pub acked: u64,
     /// Messages given back to be tried again, retries held in this process included.
@@ -66,7 +66,6 @@ pub struct Metrics {
 #[derive(Debug, Default)]
 pub(super) struct Meters {
     pub(super) fetched: Counter,
-    pub(super) dispatched: Counter,
     pub(super) acked: Counter,
     pub(super) retried: Counter,
     pub(super) dead_lettered: Counter,
@@ -100,7 +99,7 @@ impl Meters {
     pub(super) fn snapshot(&self) -> Metrics {
         Metrics {
             fetched: self.fetched.get(),
-            dispatched: self.dispatched.get(),
+            processed: self.buckets.iter().map(Counter::get).sum(),
             acked: self.acked.get(),
             retried: self.retried.get(),
             dead_lettered: self.dead_lettered.get(),

@@ -31,8 +31,9 @@ pub(super) async fn run<Q: Queue>(
     shared: Arc<Shared<Q>>,
     worker: impl Fn(&Arc<Shared<Q>>) -> WorkerFuture + Send,
 ) -> Result<Report, ServeError> {
-    let _stopped = Stopped(Arc::clone(&shared));
-    shared.control.attach(Arc::clone(&shared) as Arc<dyn Probe>);
+    let probe: Arc<dyn Probe> = Arc::<Shared<Q>>::clone(&shared);
+    shared.control.attach(Arc::downgrade(&probe));
+    drop(probe);
     let mut tasks = Tasks::start(&shared);
 
     let fatal = tasks.work(&shared, worker).await;
@@ -96,9 +97,8 @@ impl Tasks {
                 biased;
                 _ = shutdown.wait_for(Option::is_some) => return None,
                 Some(ended) = self.pumps.join_next(), if !self.pumps.is_empty() => match ended {
-                    Ok(Ok(())) if self.pumps.is_empty() => {
-                        return Some(Error::new(ErrorKind::Closed, "every queue has stopped of its own accord"));
-                    }
+                    // Every queue has come to its end: so has the server.
+                    Ok(Ok(())) if self.pumps.is_empty() => return None,
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => return Some(error),
                     Err(panic) => return Some(Error::new(ErrorKind::Other, "fetching panicked").with_source(panic)),
@@ -177,14 +177,5 @@ async fn close<Q: Queue>(shared: &Shared<Q>) {
             Ok(Err(error)) => tracing::warn!(%error, queue, "queue could not be closed"),
             Err(_) => tracing::warn!(queue, "queue took too long to close"),
         }
-    }
-}
-
-/// Says that serving has ended, however it did.
-struct Stopped<Q: Queue>(Arc<Shared<Q>>);
-
-impl<Q: Queue> Drop for Stopped<Q> {
-    fn drop(&mut self) {
-        self.0.control.enter(State::Stopped);
     }
 }

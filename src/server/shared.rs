@@ -146,7 +146,7 @@ impl<Q: Queue> Shared<Q> {
             let action = match verdict {
                 Verdict::Settle(action) => action,
                 Verdict::Hold { delay, open } => match message {
-                    Some(message) if !self.is_draining() => {
+                    Some(message) if !self.is_draining() && !schedule.is_lost(key) => {
                         self.control.meters.retried.add(1);
                         schedule.hold(key, message, after(delay), open);
                         continue;

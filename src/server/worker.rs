@@ -89,6 +89,8 @@ impl<Q: Queue, S: Receiver> Worker<Q, S> {
             }
             let (handled, waited) = self.go().await;
             if waited {
+                // Those before it finished at once: too short to count.
+                self.shared.control.meters.processed(handled as u64, Duration::ZERO);
                 self.go = 1;
                 stretch = 0;
                 continue;
@@ -113,17 +115,17 @@ impl<Q: Queue, S: Receiver> Worker<Q, S> {
                 self.give_back();
                 break;
             }
-            if self.handle(task).await {
-                return (handled, true);
+            match self.handle(task).await {
+                Handled::AtOnce => handled += 1,
+                Handled::Waited => return (handled, true),
+                Handled::NotAtAll => {}
             }
-            handled += 1;
         }
-        self.shared.control.meters.dispatched.add(handled as u64);
         (handled, false)
     }
 
-    /// Handles one message. Returns whether its handler had to wait.
-    async fn handle(&mut self, task: Task) -> bool {
+    /// Handles one message.
+    async fn handle(&mut self, task: Task) -> Handled {
         let Task { job: Job { mut message, key }, delivery, line, until, local_attempts } = task;
         let judge = &self.shared.sources[line].judge;
         let attempt = message.attempt().max(1) + local_attempts;
@@ -131,7 +133,7 @@ impl<Q: Queue, S: Receiver> Worker<Q, S> {
         if let Some(action) = judge.before(attempt) {
             let message = needs_message.then_some(message);
             self.finished.push(Finished { key, verdict: Verdict::Settle(action), message });
-            return false;
+            return Handled::NotAtAll;
         }
         let kept = needs_message.then(|| message.clone());
         if local_attempts > 0 {
@@ -140,7 +142,7 @@ impl<Q: Queue, S: Receiver> Worker<Q, S> {
         message.set_lease(Some(self.lease.begin(delivery, until)));
         let span = span(&self.shared, line, &message, attempt);
         self.current = Some(key);
-        let mut waited = false;
+        let mut handled = Handled::AtOnce;
         let end = match self.instance.call(message, &span) {
             Err(panic) => End::Panic(panic),
             Ok(call) => {
@@ -148,7 +150,7 @@ impl<Q: Queue, S: Receiver> Worker<Q, S> {
                 match poll_fn(|cx| Poll::Ready(poll_call(call.as_mut(), cx, &span, S::Response::into_outcome))).await {
                     Poll::Ready(end) => end,
                     Poll::Pending => {
-                        waited = true;
+                        handled = Handled::Waited;
                         let began = Instant::now();
                         self.give_back();
                         self.hand_in();
@@ -156,7 +158,6 @@ impl<Q: Queue, S: Receiver> Worker<Q, S> {
                         let end =
                             finish_call(call, &span, S::Response::into_outcome, self.shared.options.timeout, &abort)
                                 .await;
-                        self.shared.control.meters.dispatched.add(1);
                         self.shared.control.meters.processed(1, began.elapsed());
                         end
                     }
@@ -170,7 +171,7 @@ impl<Q: Queue, S: Receiver> Worker<Q, S> {
         self.current = None;
         let message = kept.filter(|_| verdict != Verdict::Settle(Action::Ack));
         self.finished.push(Finished { key, verdict, message });
-        waited
+        handled
     }
 
     /// Hands in what was finished and takes what is next.
@@ -199,6 +200,16 @@ impl<Q: Queue, S: Receiver> Worker<Q, S> {
             self.shared.release(late);
         }
     }
+}
+
+/// How a message was handled.
+enum Handled {
+    /// The handler finished without waiting.
+    AtOnce,
+    /// The handler had to wait.
+    Waited,
+    /// It was not to be handled any more.
+    NotAtAll,
 }
 
 /// A worker ends with nothing in its hands, but for one that is aborted, or whose user's future panics as it

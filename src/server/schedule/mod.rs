@@ -262,9 +262,13 @@ impl<R: Clone> Schedule<R> {
         Turn::Work
     }
 
-    /// Has a worker woken for the next job, while it holds some already.
-    pub(super) fn wait_for_more(&mut self, bell: &Arc<Notify>) {
-        self.idle.push(Arc::clone(bell));
+    /// Has a worker that holds some jobs already woken for the next, unless there is one now.
+    pub(super) fn wait_for_more(&mut self, bell: &Arc<Notify>) -> bool {
+        let wait = self.draining || self.paused_until.is_some() || !self.is_any_ready();
+        if wait {
+            self.idle.push(Arc::clone(bell));
+        }
+        wait
     }
 
     /// Takes back what [`wait_for_more`](Self::wait_for_more) asked for.
@@ -310,6 +314,11 @@ impl<R: Clone> Schedule<R> {
         }
         self.wake_worker();
         Vec::new()
+    }
+
+    /// Whether the lease of a delivery is lost.
+    pub(super) fn is_lost(&self, key: usize) -> bool {
+        self.slots.get(key).is_some_and(|slot| slot.lost)
     }
 
     /// The id of a delivery.
