@@ -16,9 +16,9 @@ pub trait Publisher: Backend {
     /// has passed [`PublishCapabilities::check`].
     ///
     /// Sets the [`result`](Outgoing::result) of each entry as soon as it is known, also when the call then
-    /// fails. `Ok` means that no entry is pending any more; the message of an entry that is left pending is
+    /// fails. `Ok` means that no entry is pending any more; the message of an entry that is not accepted is
     /// left intact, so that it can be passed again. An entry that fails does not keep its neighbours from
-    /// being published.
+    /// being published, except those of its key where the order of keys is kept.
     ///
     /// Retrying is not the publisher's business, as the caller knows how long it may take.
     ///
@@ -37,7 +37,8 @@ pub trait Publisher: Backend {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Outgoing {
-    /// The message. May be taken out once a result is set.
+    /// The message. May be taken out once it is accepted; one that failed may be passed again, and is left
+    /// intact.
     pub message: Message,
     /// What came of it; the publisher sets this.
     pub result: PublishResult,
