@@ -6,13 +6,14 @@
 //! |---|---|
 //! | a layer | [`Message`], [`Outcome`], and [`tower_service::Service`] |
 //! | a backend | [`backend`]: [`Queue`](backend::Queue), [`Publisher`](backend::Publisher), [`Broadcast`](backend::Broadcast) |
-//! | something that publishes | [`Topic`], [`MessageWriter`] |
+//! | something that publishes | [`Topic`], [`MessageWriter`]; [`Batched`] makes a topic of a publisher |
 //!
 //! Everything is a `tower::Service<Message>`: a [`Receiver`] answers with what says an [`Outcome`], a
 //! [`Topic`] with the broker's receipt, and so one family of layers serves both.
 
 pub mod attribute;
 pub mod backend;
+pub mod batch;
 mod error;
 mod id;
 mod lease;
@@ -24,6 +25,7 @@ mod topic;
 mod writer;
 
 pub use attribute::{AttributeLimits, Attributes, Value};
+pub use batch::Batched;
 pub use error::{BoxError, Error, ErrorKind};
 pub use id::{Key, MessageId};
 pub use lease::{Cancelled, Lease, LeaseControl};
