@@ -6,6 +6,7 @@
 //! |---|---|
 //! | a layer | [`Message`], [`Outcome`], and [`tower_service::Service`] |
 //! | a backend | [`backend`]: [`Queue`](backend::Queue), [`Publisher`](backend::Publisher), [`Broadcast`](backend::Broadcast) |
+//! | something that is told at run time which backend it has | [`erased`]: [`DynQueue`], [`DynPublisher`], [`BoxTopic`] |
 //! | something that publishes | [`Topic`], [`MessageWriter`]; [`Batched`] makes a topic of a publisher |
 //!
 //! Everything is a `tower::Service<Message>`: a [`Receiver`] answers with what says an [`Outcome`], a
@@ -14,6 +15,7 @@
 pub mod attribute;
 pub mod backend;
 pub mod batch;
+pub mod erased;
 mod error;
 mod id;
 mod lease;
@@ -26,6 +28,7 @@ mod writer;
 
 pub use attribute::{AttributeLimits, Attributes, Value};
 pub use batch::Batched;
+pub use erased::{BoxTopic, DynBroadcast, DynPublisher, DynQueue, DynSubscription};
 pub use error::{BoxError, Error, ErrorKind};
 pub use id::{Key, MessageId};
 pub use lease::{Cancelled, Lease, LeaseControl};
