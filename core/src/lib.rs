@@ -32,7 +32,7 @@ pub use erased::{BoxTopic, DynBroadcast, DynPublisher, DynQueue, DynSubscription
 pub use error::{BoxError, Error, ErrorKind};
 pub use id::{Key, MessageId};
 pub use lease::{Cancelled, Lease, LeaseControl};
-pub use message::{Head, Message};
+pub use message::Message;
 pub use outcome::{IntoOutcome, IntoResult, Outcome, OutcomeError, Reason};
 pub use receiver::Receiver;
 pub use text::Str;

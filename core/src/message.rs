@@ -7,13 +7,15 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use http::Extensions;
 
+use crate::backend::DeadLetter;
 use crate::{Attributes, Key, Lease, MessageId};
 
-/// A message: a [`Head`], a body of any bytes, and typed extensions.
+/// A message: attributes, a body of any bytes, and what the broker and this process know of it.
 ///
-/// The body and the attributes are shared, so a clone costs a few reference counts, and whoever changes a
-/// clone changes only that one: every attempt to handle a message sees the very same body. What settles a
-/// delivery is never inside; the server keeps it.
+/// What the publisher wrote is shared, so a clone costs a reference count, and whoever changes a clone
+/// changes only that one: every attempt to handle a message sees the very same body. What the broker counts
+/// and stamps never mixes with it, and never leaks when a message is published again. What settles a
+/// delivery is not inside at all; the server keeps it.
 ///
 /// # Examples
 ///
@@ -26,143 +28,178 @@ use crate::{Attributes, Key, Lease, MessageId};
 ///
 /// assert_eq!(message.body(), "hello");
 /// ```
+// Small on purpose: a message is moved a good twenty times on its way, and each move is a copy.
 #[derive(Clone, Default)]
 pub struct Message {
-    head: Head,
-    body: Bytes,
+    content: Option<Arc<Content>>,
     extensions: Extensions,
+    id: Option<MessageId>,
+    source: Option<Arc<str>>,
+    published: Option<Timestamp>,
     lease: Option<Lease>,
+    attempt: u32,
 }
 
-/// What is known of a message besides its body.
-///
-/// These are plain fields, not attributes: what a broker counts and stamps never mixes with what the
-/// publisher wrote, and never leaks when a message is published again.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Head {
-    /// What the publisher wrote.
-    pub attributes: Attributes,
-    /// The broker's identifier when received; the idempotency id when published.
-    pub id: Option<MessageId>,
-    /// What the message is ordered by.
-    pub key: Option<Key>,
-    /// When the broker accepted the message.
-    pub published: Option<SystemTime>,
-    /// Which attempt to handle the message this is, from 1; 0 where the broker does not count.
-    pub attempt: u32,
-    /// How long the broker is to hold the message back after publishing.
-    pub delay: Option<Duration>,
-    /// When the message is no longer wanted. Carried; acting on it is a layer's business.
-    pub expires: Option<SystemTime>,
-    /// The queue, subscription or topic the message came from.
-    pub source: Option<Arc<str>>,
+/// What the publisher wrote.
+#[derive(Clone)]
+struct Content {
+    attributes: Attributes,
+    body: Bytes,
+    key: Option<Key>,
+    delay: Option<Duration>,
+    expires: Option<SystemTime>,
 }
+
+impl Content {
+    const EMPTY: Self =
+        Self { attributes: Attributes::new(), body: Bytes::new(), key: None, delay: None, expires: None };
+}
+
+static EMPTY: Content = Content::EMPTY;
 
 impl Message {
     /// Creates a message with a body and nothing else. An empty body is a message too.
     pub fn new(body: impl Into<Bytes>) -> Self {
-        Self { body: body.into(), ..Self::default() }
-    }
-
-    /// Creates a message from its parts.
-    #[must_use]
-    pub fn from_parts(head: Head, body: Bytes, extensions: Extensions) -> Self {
-        Self { head, body, extensions, lease: None }
-    }
-
-    /// Takes the message apart. The [lease](Self::lease) is left behind.
-    #[must_use]
-    pub fn into_parts(self) -> (Head, Bytes, Extensions) {
-        (self.head, self.body, self.extensions)
+        let mut message = Self::default();
+        message.set_body(body);
+        message
     }
 
     /// Prepares a message for publishing: drops what belongs to the delivery it may have come from, which
-    /// is its lease, attempt, source and time of publication, and the broker's id if there is an attempt
-    /// or source to show that it was received.
+    /// is its lease, attempt, source and time of publication, why it was a dead letter, and the broker's
+    /// id if there is a source or an attempt to show that it was received.
     #[must_use]
     pub fn into_outgoing(mut self) -> Self {
-        if self.head.source.take().is_some() || self.head.attempt > 0 {
-            self.head.id = None;
+        if self.source.take().is_some() || self.attempt > 0 {
+            self.id = None;
         }
-        self.head.attempt = 0;
-        self.head.published = None;
+        self.attempt = 0;
+        self.published = None;
         self.lease = None;
+        if !self.extensions.is_empty() {
+            self.extensions.remove::<DeadLetter>();
+        }
         self
     }
 
-    /// What is known of the message besides its body.
-    #[must_use]
-    pub fn head(&self) -> &Head {
-        &self.head
-    }
-
-    /// The head, to be changed.
-    pub fn head_mut(&mut self) -> &mut Head {
-        &mut self.head
-    }
-
-    /// What the publisher wrote.
+    /// What the publisher wrote beside the body.
     #[must_use]
     pub fn attributes(&self) -> &Attributes {
-        &self.head.attributes
+        &self.content().attributes
     }
 
     /// The attributes, to be changed.
     pub fn attributes_mut(&mut self) -> &mut Attributes {
-        &mut self.head.attributes
+        &mut self.content_mut().attributes
     }
 
     /// The body.
     #[must_use]
     pub fn body(&self) -> &Bytes {
-        &self.body
+        &self.content().body
     }
 
     /// Replaces the body.
     pub fn set_body(&mut self, body: impl Into<Bytes>) {
-        self.body = body.into();
+        let body = body.into();
+        // Nothing is allocated for nothing.
+        if self.content.is_some() || !body.is_empty() {
+            self.content_mut().body = body;
+        }
     }
 
     /// Takes the body out of the message.
     #[must_use]
     pub fn into_body(self) -> Bytes {
-        self.body
+        match self.content {
+            Some(content) => Arc::try_unwrap(content).map_or_else(|shared| shared.body.clone(), |own| own.body),
+            None => Bytes::new(),
+        }
     }
 
     /// Returns the message with `change` made to its body, as decoders do.
     #[must_use]
     pub fn map_body<B: Into<Bytes>>(mut self, change: impl FnOnce(Bytes) -> B) -> Self {
-        self.body = change(std::mem::take(&mut self.body)).into();
+        let body = change(self.body().clone());
+        self.set_body(body);
         self
-    }
-
-    /// The broker's identifier when received; the idempotency id when published.
-    #[must_use]
-    pub fn id(&self) -> Option<&MessageId> {
-        self.head.id.as_ref()
     }
 
     /// What the message is ordered by.
     #[must_use]
     pub fn key(&self) -> Option<&Key> {
-        self.head.key.as_ref()
+        self.content().key.as_ref()
     }
 
     /// Sets what the message is ordered by.
     pub fn set_key(&mut self, key: impl Into<Key>) {
-        self.head.key = Some(key.into());
+        self.content_mut().key = Some(key.into());
     }
 
-    /// Has the broker hold the message back after publishing.
-    pub fn set_delay(&mut self, delay: Duration) {
-        self.head.delay = Some(delay);
+    /// How long the broker is to hold the message back after publishing.
+    #[must_use]
+    pub fn delay(&self) -> Option<Duration> {
+        self.content().delay
+    }
+
+    /// Has the broker hold the message back after publishing. A topic that cannot refuses the message.
+    pub fn set_delay(&mut self, delay: impl Into<Option<Duration>>) {
+        self.content_mut().delay = delay.into();
+    }
+
+    /// When the message is no longer wanted. Carried; acting on it is a layer's business.
+    #[must_use]
+    pub fn expires(&self) -> Option<SystemTime> {
+        self.content().expires
+    }
+
+    /// Says when the message is no longer wanted.
+    pub fn set_expires(&mut self, time: impl Into<Option<SystemTime>>) {
+        self.content_mut().expires = time.into();
+    }
+
+    /// The broker's identifier when received; the idempotency id when published.
+    #[must_use]
+    pub fn id(&self) -> Option<&MessageId> {
+        self.id.as_ref()
+    }
+
+    /// Sets the identifier: for a publisher the idempotency id, for a backend the broker's.
+    pub fn set_id(&mut self, id: impl Into<MessageId>) {
+        self.id = Some(id.into());
+    }
+
+    /// The queue, subscription or topic the message came from; `None` for one that was not received.
+    #[must_use]
+    pub fn source(&self) -> Option<&Arc<str>> {
+        self.source.as_ref()
+    }
+
+    /// For backends: says where the message came from.
+    pub fn set_source(&mut self, source: impl Into<Arc<str>>) {
+        self.source = Some(source.into());
+    }
+
+    /// When the broker accepted the message, where it tells.
+    #[must_use]
+    pub fn published(&self) -> Option<SystemTime> {
+        self.published.map(Timestamp::time)
+    }
+
+    /// For backends: says when the broker accepted the message. Kept to the nanosecond, from 1970 to 2554.
+    pub fn set_published(&mut self, time: SystemTime) {
+        self.published = Timestamp::new(time);
     }
 
     /// Which attempt to handle the message this is, from 1; 0 where the broker does not count.
     #[must_use]
     pub fn attempt(&self) -> u32 {
-        self.head.attempt
+        self.attempt
+    }
+
+    /// For backends and servers: says which attempt this is.
+    pub fn set_attempt(&mut self, attempt: u32) {
+        self.attempt = attempt;
     }
 
     /// Typed values that travel with the message inside this process only.
@@ -183,14 +220,23 @@ impl Message {
     }
 
     /// Hands the message a lease; the server does this before it calls a receiver.
-    pub fn set_lease(&mut self, lease: Option<Lease>) {
-        self.lease = lease;
+    pub fn set_lease(&mut self, lease: impl Into<Option<Lease>>) {
+        self.lease = lease.into();
     }
 
     /// The bytes of the body, names and values together, which is how the brokers count a message.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        self.body.len() + self.head.attributes.size_bytes()
+        let Content { attributes, body, .. } = self.content();
+        body.len() + attributes.size_bytes()
+    }
+
+    fn content(&self) -> &Content {
+        self.content.as_deref().unwrap_or(&EMPTY)
+    }
+
+    fn content_mut(&mut self) -> &mut Content {
+        Arc::make_mut(self.content.get_or_insert_with(|| Arc::new(Content::EMPTY)))
     }
 }
 
@@ -203,10 +249,34 @@ impl<B: Into<Bytes>> From<B> for Message {
 /// Shows the size of the body, never the body: a debug line must not leak what a message says.
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Message")
-            .field("head", &self.head)
-            .field("body_bytes", &self.body.len())
-            .finish_non_exhaustive()
+        let mut out = f.debug_struct("Message");
+        out.field("attributes", self.attributes()).field("body_bytes", &self.body().len());
+        if let Some(id) = &self.id {
+            out.field("id", id);
+        }
+        if let Some(key) = self.key() {
+            out.field("key", key);
+        }
+        if let Some(source) = &self.source {
+            out.field("source", source).field("attempt", &self.attempt);
+        }
+        out.finish_non_exhaustive()
+    }
+}
+
+/// Nanoseconds since 1970, in half the room of a `SystemTime`.
+#[derive(Clone, Copy)]
+struct Timestamp(std::num::NonZeroU64);
+
+impl Timestamp {
+    fn new(time: SystemTime) -> Option<Self> {
+        let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        // The first nanosecond of 1970 is given up for the size.
+        std::num::NonZeroU64::new(u64::try_from(since.as_nanos()).ok()?.max(1)).map(Self)
+    }
+
+    fn time(self) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_nanos(self.0.get())
     }
 }
 
@@ -222,26 +292,52 @@ mod tests {
     #[test]
     fn a_received_message_loses_what_belongs_to_its_delivery() {
         let mut message = Message::new("x");
-        message.head_mut().id = Some("broker-1".into());
-        message.head_mut().attempt = 3;
-        message.head_mut().source = Some("jobs".into());
-        message.head_mut().published = Some(SystemTime::UNIX_EPOCH);
+        message.set_id("broker-1");
+        message.set_attempt(3);
+        message.set_source("jobs");
+        message.set_published(SystemTime::now());
+        message.extensions_mut().insert(DeadLetter::new("bad", "jobs", 3, SystemTime::now()));
 
-        let head = message.into_outgoing().into_parts().0;
+        let outgoing = message.into_outgoing();
 
-        assert_eq!((head.id, head.attempt, head.source, head.published), (None, 0, None, None));
+        assert_eq!((outgoing.id(), outgoing.attempt(), outgoing.source()), (None, 0, None));
+        assert!(outgoing.published().is_none() && outgoing.extensions().get::<DeadLetter>().is_none());
     }
 
     #[test]
     fn a_fresh_message_keeps_the_id_its_publisher_chose() {
         let mut message = Message::new("x");
-        message.head_mut().id = Some("order-7".into());
+        message.set_id("order-7");
 
         assert_eq!(message.into_outgoing().id(), Some(&"order-7".into()));
     }
 
     #[test]
+    fn a_change_to_a_clone_does_not_show_in_the_original() {
+        let mut original = Message::new("body");
+        original.attributes_mut().insert("a", "1");
+        let mut clone = original.clone();
+
+        clone.set_body("other");
+        clone.attributes_mut().insert("a", "2");
+        clone.set_key("k");
+
+        assert_eq!((original.body(), original.attributes().get_str("a")), (&Bytes::from("body"), Some("1")));
+        assert!(original.key().is_none());
+    }
+
+    #[test]
+    fn the_time_of_publication_is_kept_to_the_nanosecond() {
+        let time = SystemTime::UNIX_EPOCH + Duration::new(1_789_000_000, 123_456_789);
+        let mut message = Message::default();
+
+        message.set_published(time);
+
+        assert_eq!(message.published(), Some(time));
+    }
+
+    #[test]
     fn a_message_stays_small_enough_to_be_moved_through_layers() {
-        assert!(size_of::<Message>() <= 208, "{} bytes", size_of::<Message>());
+        assert!(size_of::<Message>() <= 80, "{} bytes", size_of::<Message>());
     }
 }

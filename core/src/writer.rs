@@ -6,11 +6,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use tokio::io::AsyncWrite;
 
 use crate::topic;
-use crate::{Attributes, Error, Head, Key, Message, Published, Topic};
+use crate::{Attributes, Error, Key, Message, MessageId, Published, Topic};
 
 /// Composes one message and publishes it on [`close`](Self::close).
 ///
@@ -36,7 +36,8 @@ use crate::{Attributes, Error, Head, Key, Message, Published, Topic};
 #[must_use = "a writer publishes nothing until it is closed"]
 pub struct MessageWriter<T: Topic> {
     topic: T,
-    head: Head,
+    /// All but its body.
+    message: Message,
     body: BytesMut,
     state: State<T::Future>,
     guard: Guard,
@@ -54,36 +55,42 @@ enum State<F> {
 impl<T: Topic> MessageWriter<T> {
     /// Creates a writer that publishes to `topic`.
     pub fn new(topic: T) -> Self {
-        Self { topic, head: Head::default(), body: BytesMut::new(), state: State::Open, guard: Guard::default() }
+        Self { topic, message: Message::default(), body: BytesMut::new(), state: State::Open, guard: Guard::default() }
     }
 
     /// The attributes written so far.
     #[must_use]
     pub fn attributes(&self) -> &Attributes {
-        &self.head.attributes
+        self.message.attributes()
     }
 
     /// The attributes, to be changed.
     pub fn attributes_mut(&mut self) -> &mut Attributes {
         self.guard.dirty = true;
-        &mut self.head.attributes
+        self.message.attributes_mut()
     }
 
     /// Sets what the message is ordered by.
     pub fn set_key(&mut self, key: impl Into<Key>) -> &mut Self {
-        self.head.key = Some(key.into());
+        self.message.set_key(key);
         self
     }
 
     /// Has the broker hold the message back. A topic that cannot refuses the message.
     pub fn set_delay(&mut self, delay: Duration) -> &mut Self {
-        self.head.delay = Some(delay);
+        self.message.set_delay(delay);
         self
     }
 
-    /// The rest of the head, to be changed.
-    pub fn head_mut(&mut self) -> &mut Head {
-        &mut self.head
+    /// Sets the idempotency id, on brokers that can refuse duplicates.
+    pub fn set_id(&mut self, id: impl Into<MessageId>) -> &mut Self {
+        self.message.set_id(id);
+        self
+    }
+
+    /// The message but for its body, to be changed; a body that is set here is replaced by what is written.
+    pub fn message_mut(&mut self) -> &mut Message {
+        &mut self.message
     }
 
     /// The body written so far, to be changed or added to; a [`bytes::BufMut`].
@@ -112,7 +119,8 @@ impl<T: Topic> MessageWriter<T> {
         match std::mem::replace(&mut self.state, State::Failed) {
             State::Open => {
                 topic::ready(&mut self.topic).await?;
-                self.topic.call(Message::from_parts(self.head, self.body.freeze(), http::Extensions::new())).await
+                let message = self.take_message();
+                self.topic.call(message).await
             }
             State::Publishing(call) => call.await,
             State::Published(receipt) => return Ok(receipt),
@@ -135,8 +143,9 @@ impl<T: Topic> MessageWriter<T> {
 
     fn take_message(&mut self) -> Message {
         self.guard.dirty = false;
-        let body: Bytes = std::mem::take(&mut self.body).freeze();
-        Message::from_parts(std::mem::take(&mut self.head), body, http::Extensions::new())
+        let mut message = std::mem::take(&mut self.message);
+        message.set_body(std::mem::take(&mut self.body).freeze());
+        message
     }
 }
 
@@ -194,7 +203,7 @@ where
 impl<T: Topic> fmt::Debug for MessageWriter<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MessageWriter")
-            .field("head", &self.head)
+            .field("message", &self.message)
             .field("body_bytes", &self.body.len())
             .finish_non_exhaustive()
     }

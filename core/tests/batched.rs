@@ -99,8 +99,8 @@ async fn a_message_is_published_without_what_belongs_to_its_delivery() {
         accept(batch)
     });
     let mut message = Message::new("relayed");
-    message.head_mut().attempt = 4;
-    message.head_mut().id = Some("theirs".into());
+    message.set_attempt(4);
+    message.set_id("theirs");
 
     assert_eq!(Batched::new(publisher).publish(message).await.unwrap(), receipt("relayed"));
 }
@@ -264,7 +264,7 @@ async fn an_ambiguous_failure_is_repeated_only_where_duplicates_are_refused() {
     };
     let [plain, dedup, without_id] = [false, true, true].map(|dedup| Scripted::with(MS, |can| can.dedup = dedup));
     let mut message = Message::new("a");
-    message.head_mut().id = Some("order-7".into());
+    message.set_id("order-7");
 
     for publisher in [&plain, &dedup, &without_id] {
         publisher.then(fault);
@@ -284,7 +284,7 @@ async fn a_doubt_is_not_forgotten_when_a_retry_is_refused() {
     let publisher = Scripted::with(MS, |capabilities| capabilities.dedup = true);
     publisher.then(|_| Err(unavailable().ambiguous())).then(|_| Err(denied()));
     let mut message = Message::new("a");
-    message.head_mut().id = Some("order-7".into());
+    message.set_id("order-7");
 
     let error = Batched::new(publisher).publish(message).await.unwrap_err();
 

@@ -171,10 +171,10 @@ impl<Q: Queue, S: BatchReceiver> BatchWorker<Q, S> {
             }
             let kept = judge.needs_message.then(|| message.clone());
             if local_attempts > 0 {
-                message.head_mut().attempt = attempt;
+                message.set_attempt(attempt);
             }
             let lease = LeaseControl::new(Arc::clone(&self.shared.timekeeper));
-            message.set_lease(Some(lease.begin(delivery, until)));
+            message.set_lease(lease.begin(delivery, until));
             schedule.attach(key, &lease);
             self.running.push(Running { key, line, attempt, kept, lease });
             messages.push(message);

@@ -113,7 +113,7 @@ impl<B: Broadcast> Queue for Subscribed<B> {
             match (&settlement.action, settlement.message.take()) {
                 (Action::Retry { .. }, Some(mut message)) => {
                     let attempt = message.attempt().max(1) + 1;
-                    message.head_mut().attempt = attempt;
+                    message.set_attempt(attempt);
                     self.0.again.lock().unwrap_or_else(PoisonError::into_inner).push_back(*message);
                     self.0.bell.notify_one();
                 }

@@ -137,9 +137,9 @@ impl<Q: Queue, S: Receiver> Worker<Q, S> {
         }
         let kept = needs_message.then(|| message.clone());
         if local_attempts > 0 {
-            message.head_mut().attempt = attempt;
+            message.set_attempt(attempt);
         }
-        message.set_lease(Some(self.lease.begin(delivery, until)));
+        message.set_lease(self.lease.begin(delivery, until));
         let span = span(&self.shared, line, &message, attempt);
         self.current = Some(key);
         let mut handled = Handled::AtOnce;

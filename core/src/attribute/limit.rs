@@ -31,10 +31,35 @@ pub struct AttributeLimits {
     pub repeated: bool,
     /// The kinds of value carried as they are.
     pub kinds: ValueKinds,
-    /// Whether a character may stand in a name.
-    pub name_char: fn(char) -> bool,
-    /// Whether a character may stand in a text value.
-    pub value_char: fn(char) -> bool,
+    /// Which characters may stand in a name.
+    pub name_chars: Charset,
+    /// Which characters may stand in a text value.
+    pub value_chars: Charset,
+}
+
+/// Which characters may stand in a text.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Charset {
+    /// All.
+    Any,
+    /// All but control characters.
+    NoControl,
+    /// Those for which this is true.
+    Only(fn(char) -> bool),
+}
+
+impl Charset {
+    /// The first character of `text` that may not stand in it.
+    fn refuse(self, text: &str) -> Option<char> {
+        match self {
+            Self::Any => None,
+            // Names are nearly always ASCII, and looked at for every message.
+            Self::NoControl if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) => None,
+            Self::NoControl => text.chars().find(|character| character.is_control()),
+            Self::Only(allowed) => text.chars().find(|&character| !allowed(character)),
+        }
+    }
 }
 
 impl AttributeLimits {
@@ -76,7 +101,7 @@ impl AttributeLimits {
                 self.max_name_bytes
             )));
         }
-        if let Some(character) = name.chars().find(|&character| !(self.name_char)(character)) {
+        if let Some(character) = self.name_chars.refuse(name) {
             return Err(invalid(format!("attribute {name:?} has {character:?} in its name, which is not allowed")));
         }
         if reserved::is_reserved(name) {
@@ -102,8 +127,7 @@ impl AttributeLimits {
         if !carried {
             return Err(invalid(format!("the value of attribute {name:?} is {kind}, which cannot be carried")));
         }
-        let illegal = value.as_str().and_then(|text| text.chars().find(|&character| !(self.value_char)(character)));
-        if let Some(character) = illegal {
+        if let Some(character) = value.as_str().and_then(|text| self.value_chars.refuse(text)) {
             return Err(invalid(format!("the value of attribute {name:?} has {character:?}, which is not allowed")));
         }
         Ok(())
@@ -118,8 +142,8 @@ impl Default for AttributeLimits {
             max_value_bytes: usize::MAX,
             repeated: true,
             kinds: ValueKinds { number: true, binary: true, null: true },
-            name_char: |character| !character.is_control(),
-            value_char: |_| true,
+            name_chars: Charset::NoControl,
+            value_chars: Charset::Any,
         }
     }
 }

@@ -1,7 +1,6 @@
 //! [`Attributes`], the named values that travel beside a message's body.
 
 use std::fmt;
-use std::sync::Arc;
 
 use smallvec::SmallVec;
 
@@ -12,12 +11,12 @@ mod value;
 #[cfg(feature = "http")]
 mod http;
 
-pub use limit::{AttributeLimits, ValueKinds};
+pub use limit::{AttributeLimits, Charset, ValueKinds};
 pub use value::Value;
 
 use crate::Str;
 
-/// Four entries are held in the one allocation a set of attributes makes; most messages have no more.
+/// Four entries are held in place, and so in the one allocation a message makes; most have no more.
 const INLINE: usize = 4;
 
 type Entries = SmallVec<[(Str, Value); INLINE]>;
@@ -27,8 +26,6 @@ type Entries = SmallVec<[(Str, Value); INLINE]>;
 /// Names keep their case and order and may repeat. Look-ups try the exact name first and then ignore
 /// ASCII case, so `content-type` finds the `Content-Type` another system wrote. Any name and value can be
 /// held; what a broker cannot carry is refused when a message is published, by its [`AttributeLimits`].
-///
-/// A clone shares the entries until one of the two is changed, so keeping a message for redelivery is free.
 ///
 /// # Examples
 ///
@@ -44,25 +41,25 @@ type Entries = SmallVec<[(Str, Value); INLINE]>;
 /// assert_eq!(attributes.get_all("tag").count(), 2);
 /// ```
 #[derive(Clone, Default)]
-pub struct Attributes(Option<Arc<Entries>>);
+pub struct Attributes(Entries);
 
 impl Attributes {
     /// Creates an empty set, without allocating.
     #[must_use]
     pub const fn new() -> Self {
-        Self(None)
+        Self(SmallVec::new_const())
     }
 
     /// How many values there are, repeated names counted each time.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries().len()
+        self.0.len()
     }
 
     /// Whether there is no attribute at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries().is_empty()
+        self.0.is_empty()
     }
 
     /// The first value of `name`: of the exact name, else of one that differs in ASCII case only.
@@ -102,7 +99,7 @@ impl Attributes {
     /// Replaces all values of `name`, whatever their case, by one; the first one's place is kept.
     pub fn insert(&mut self, name: impl Into<Str>, value: impl Into<Value>) {
         let (name, value) = (name.into(), value.into());
-        let entries = self.entries_mut();
+        let entries = &mut self.0;
         let Some(first) = entries.iter().position(|(have, _)| have.eq_ignore_ascii_case(&name)) else {
             entries.push((name, value));
             return;
@@ -118,22 +115,20 @@ impl Attributes {
 
     /// Adds a value behind those `name` has already.
     pub fn append(&mut self, name: impl Into<Str>, value: impl Into<Value>) {
-        self.entries_mut().push((name.into(), value.into()));
+        self.0.push((name.into(), value.into()));
     }
 
     /// Removes all values of `name`, whatever their case, and returns the first.
     pub fn remove(&mut self, name: &str) -> Option<Value> {
-        // Looked up first, so that a miss does not copy shared entries.
-        let first = self.entries().iter().position(|(have, _)| have.eq_ignore_ascii_case(name))?;
-        let entries = self.entries_mut();
-        let (_, value) = entries.remove(first);
-        entries.retain(|(have, _)| !have.eq_ignore_ascii_case(name));
+        let first = self.0.iter().position(|(have, _)| have.eq_ignore_ascii_case(name))?;
+        let (_, value) = self.0.remove(first);
+        self.0.retain(|(have, _)| !have.eq_ignore_ascii_case(name));
         Some(value)
     }
 
     /// Removes everything.
     pub fn clear(&mut self) {
-        self.0 = None;
+        self.0.clear();
     }
 
     /// All names and values in order.
@@ -149,11 +144,7 @@ impl Attributes {
     }
 
     fn entries(&self) -> &[(Str, Value)] {
-        self.0.as_deref().map_or(&[], |entries| entries.as_slice())
-    }
-
-    fn entries_mut(&mut self) -> &mut Entries {
-        Arc::make_mut(self.0.get_or_insert_with(Arc::default))
+        &self.0
     }
 }
 

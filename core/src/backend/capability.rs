@@ -141,7 +141,7 @@ pub struct PublishCapabilities {
     pub attributes: AttributeLimits,
     /// How long a message can be held back.
     pub delay: Delay,
-    /// Whether a message with an [id](crate::Head::id) the broker has seen lately is stored only once.
+    /// Whether a message with an [id](crate::Message::id) the broker has seen lately is stored only once.
     pub dedup: bool,
     /// Whether a result says that the broker has stored the message.
     pub confirmed: bool,
@@ -185,7 +185,7 @@ impl PublishCapabilities {
                 ),
             ));
         }
-        match (message.head().delay, self.delay) {
+        match (message.delay(), self.delay) {
             (None, _) | (Some(Duration::ZERO), _) | (_, Delay::Exact { max: None } | Delay::Buckets) => Ok(()),
             (Some(delay), Delay::Exact { max: Some(max) }) if delay <= max => Ok(()),
             (Some(delay), Delay::Exact { max: Some(max) }) => {

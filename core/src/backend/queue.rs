@@ -136,8 +136,7 @@ pub enum Fetch {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Delivery<R> {
-    /// The message. Its [`Head`](crate::Head) has the broker's id, the attempt, the time of publication and
-    /// the source.
+    /// The message, with the broker's id, the attempt, the time of publication and the source set.
     pub message: Message,
     /// What settles it.
     pub receipt: R,

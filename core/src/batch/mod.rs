@@ -37,7 +37,7 @@ use crate::{Error, ErrorKind, Message, Published};
 /// A message is published again, after a growing pause or the one its error asks for, while its error is
 /// [retryable](Error::is_retryable) and its [time](Self::timeout) lasts. An
 /// [ambiguous](Error::is_ambiguous) failure is repeated only if the broker refuses duplicates and the
-/// message has an [id](crate::Head::id). What ends a message's time is its last error, or
+/// message has an [id](crate::Message::id). What ends a message's time is its last error, or
 /// [`Timeout`](ErrorKind::Timeout). While nothing at all gets through, nothing new is tried either before
 /// the pause is over.
 ///
