@@ -1,4 +1,5 @@
 //! What the erased twins promise: they do what is behind them does, and keep no receipt longer than needed.
+#![allow(clippy::unwrap_used, reason = "only tests call it")]
 
 mod support;
 
@@ -252,8 +253,9 @@ async fn the_message_a_settlement_carries_is_passed_and_kept_for_the_next_try() 
 
 #[tokio::test]
 async fn a_receipt_is_kept_until_its_delivery_is_over() {
+    type Answer = fn() -> SettleResult;
     let failed = || SettleResult::Failed(unavailable());
-    let cases: [(Action, fn() -> SettleResult, usize); 8] = [
+    let cases: [(Action, Answer, usize); 8] = [
         (Action::Extend { by: Duration::from_secs(1) }, || SettleResult::Done, 1),
         (Action::Extend { by: Duration::from_secs(1) }, || SettleResult::Lost, 1),
         (Action::Ack, failed, 1),

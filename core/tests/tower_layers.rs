@@ -1,5 +1,6 @@
 //! The list of tower's layers that apply unchanged on both sides: each is put around a topic and around a
 //! receiver, has to be one itself, and is called once.
+#![allow(clippy::unwrap_used, reason = "only tests call it")]
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};

@@ -107,6 +107,9 @@ impl<P: Publisher> Worker<P> {
                 }
             }
         }
+        if retries > 0 {
+            tracing::debug!(target: "chappe::batch", retries, of = self.flight.batch.len(), "publishing is retried");
+        }
         if accepted || retries == 0 { Progress::Some } else { Progress::None { backoff, asked } }
     }
 }
