@@ -138,6 +138,27 @@ async fn an_entry_that_fails_for_now_is_published_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_does_not_wait_for_the_retry_of_another() {
+    let publisher = Scripted::new();
+    publisher.then(|batch| {
+        batch[1].result = PublishResult::Failed(unavailable());
+        accept(batch)
+    });
+    let topic = Batched::new(publisher.clone());
+    let newcomer = async {
+        sleep(MS).await;
+        let start = Instant::now();
+        topic.publish("c").await.unwrap();
+        start.elapsed()
+    };
+
+    let (_, waited) = tokio::join!(topic.publish_all(["a", "b"]), newcomer);
+
+    assert_eq!(waited, Duration::ZERO);
+    assert_eq!(publisher.calls(), [vec!["a", "b"], vec!["c"], vec!["b"]]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn entries_a_failed_call_left_pending_are_published_again() {
     let publisher = Scripted::new();
     publisher.then(|batch| {
@@ -396,7 +417,7 @@ async fn flush_waits_for_what_was_accepted_and_not_for_what_comes_later() {
     let mut accepted = topic.clone();
     let call = accepted.ready().await.unwrap().call(Message::new("a"));
 
-    topic.flush().await;
+    timeout(Duration::from_secs(1), topic.flush()).await.unwrap();
 
     assert!(start.elapsed() <= 20 * MS);
     assert!(futures_util::FutureExt::now_or_never(call).expect("it has its result").is_ok());
