@@ -218,7 +218,9 @@ async fn run(plan: &Plan) {
             let call = async {
                 handle.ready().await.unwrap();
                 let mut message = Message::new(number.to_string());
-                message.head_mut().key = caller.key.map(|key| Key::from(vec![key]));
+                if let Some(key) = caller.key {
+                    message.set_key(vec![key]);
+                }
                 heard.order = Some({
                     let mut order = order.lock().unwrap();
                     *order += 1;

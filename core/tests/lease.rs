@@ -14,8 +14,8 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// A control with a lease of one minute, and what announces a handler's wishes.
 fn begin() -> (Arc<Notify>, LeaseControl, Lease) {
     let keeper = Arc::new(Notify::new());
-    let mut control = LeaseControl::new(Arc::clone(&keeper));
-    let lease = control.begin(Some(Instant::now() + MINUTE));
+    let control = LeaseControl::new(Arc::clone(&keeper));
+    let lease = control.begin(1, Some(Instant::now() + MINUTE));
     (keeper, control, lease)
 }
 
@@ -33,15 +33,15 @@ async fn an_extension_is_announced_and_resolves_when_it_is_granted() {
     });
 
     keeper.notified().await;
-    assert_eq!(control.wanted(), Some(start + 5 * MINUTE));
-    control.extended(start + 2 * MINUTE);
+    assert_eq!(control.wanted(1), Some(start + 5 * MINUTE));
+    control.extended(1, start + 2 * MINUTE);
     yield_now().await;
     assert!(!extension.is_finished(), "less than was asked for is not enough");
-    assert_eq!(control.wanted(), Some(start + 5 * MINUTE));
-    control.extended(start + 6 * MINUTE);
+    assert_eq!(control.wanted(1), Some(start + 5 * MINUTE));
+    control.extended(1, start + 6 * MINUTE);
 
     assert_eq!(kind(extension.await.unwrap()), Ok(start + 6 * MINUTE));
-    assert_eq!((control.wanted(), lease.deadline()), (None, Some(start + 6 * MINUTE)));
+    assert_eq!((control.wanted(1), lease.deadline()), (None, Some(start + 6 * MINUTE)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -52,16 +52,16 @@ async fn of_several_extensions_the_longest_is_wanted() {
     assert!(lease.extend(5 * MINUTE).now_or_never().is_none());
     assert!(lease.extend(3 * MINUTE).now_or_never().is_none());
 
-    assert_eq!(control.wanted(), Some(start + 5 * MINUTE));
+    assert_eq!(control.wanted(1), Some(start + 5 * MINUTE));
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_extension_of_a_lease_without_an_end_is_granted_at_once() {
-    let (_, mut control, _) = begin();
-    let lease = control.begin(None);
+    let (_, control, _) = begin();
+    let lease = control.begin(2, None);
 
     assert!(lease.extend(MINUTE).now_or_never().unwrap().is_ok());
-    assert_eq!((lease.deadline(), control.wanted()), (None, None));
+    assert_eq!((lease.deadline(), control.wanted(2)), (None, None));
 }
 
 #[tokio::test(start_paused = true)]
@@ -73,7 +73,7 @@ async fn an_extension_fails_when_the_lease_is_lost_meanwhile_or_before() {
     });
     yield_now().await;
 
-    control.cancel(Cancelled::LeaseLost);
+    control.cancel(1, Cancelled::LeaseLost);
 
     assert_eq!(kind(waiting.await.unwrap()), Err(ErrorKind::LeaseLost));
     assert_eq!(kind(lease.extend(MINUTE).await), Err(ErrorKind::LeaseLost));
@@ -89,8 +89,8 @@ async fn a_handler_that_waits_to_be_cancelled_hears_the_first_reason() {
     yield_now().await;
     assert_eq!(lease.is_cancelled(), None);
 
-    control.share().cancel(Cancelled::Shutdown);
-    control.cancel(Cancelled::LeaseLost);
+    control.clone().cancel(1, Cancelled::Shutdown);
+    control.cancel(1, Cancelled::LeaseLost);
 
     assert_eq!(waiting.await.unwrap(), Cancelled::Shutdown);
     assert_eq!(lease.cancelled().await, Cancelled::Shutdown);
@@ -107,7 +107,7 @@ async fn a_handler_that_runs_in_peace_is_never_cancelled() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lease_kept_past_its_message_cannot_be_extended() {
-    let (_, mut control, kept) = begin();
+    let (_, control, kept) = begin();
     let waiting = tokio::spawn({
         let kept = kept.clone();
         async move { kept.extend(5 * MINUTE).await }
@@ -115,7 +115,7 @@ async fn a_lease_kept_past_its_message_cannot_be_extended() {
     yield_now().await;
 
     control.finish();
-    let next = control.begin(Some(Instant::now() + 10 * MINUTE));
+    let next = control.begin(2, Some(Instant::now() + 10 * MINUTE));
 
     assert_eq!(kind(waiting.await.unwrap()), Err(ErrorKind::LeaseLost));
     assert_eq!(kind(kept.extend(MINUTE).await), Err(ErrorKind::LeaseLost));
@@ -125,17 +125,17 @@ async fn a_lease_kept_past_its_message_cannot_be_extended() {
 #[tokio::test(start_paused = true)]
 async fn the_next_lease_inherits_nothing_whether_or_not_the_last_is_kept() {
     for keep in [false, true] {
-        let (_, mut control, lease) = begin();
+        let (_, control, lease) = begin();
         assert!(lease.extend(5 * MINUTE).now_or_never().is_none());
-        control.cancel(Cancelled::LeaseLost);
+        control.cancel(1, Cancelled::LeaseLost);
         control.finish();
         let kept = keep.then_some(lease);
 
-        let next = control.begin(None);
+        let next = control.begin(2, None);
 
-        assert_eq!((next.is_cancelled(), next.deadline(), control.wanted()), (None, None, None));
-        assert_eq!(kept.and_then(|lease| lease.is_cancelled()), keep.then_some(Cancelled::LeaseLost));
-        control.cancel(Cancelled::Shutdown);
+        assert_eq!((next.is_cancelled(), next.deadline(), control.wanted(2)), (None, None, None));
+        assert_eq!(kept.and_then(|lease| lease.is_cancelled()), None, "it speaks for no message any more");
+        control.cancel(2, Cancelled::Shutdown);
         assert_eq!(next.is_cancelled(), Some(Cancelled::Shutdown));
     }
 }
