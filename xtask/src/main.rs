@@ -1,2 +1,44 @@
-//! The repository's own tasks.
-fn main() {}
+//! The repository's own tasks: `cargo xtask <task>`.
+//!
+//! Everything written goes below `target/`, everything done is printed, and a task that fails says so with
+//! its exit status.
+#![allow(clippy::print_stdout, reason = "a command line tool speaks on standard output")]
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+mod cargo;
+mod check;
+mod test;
+
+const HELP: &str = "\
+cargo xtask <task>
+
+  test                 runs every test of the workspace, doctests and the build of the examples included
+  check [NAME]...      runs all checks, or the named ones: fmt, clippy, docs, features, direction, msrv
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &[&str]) -> Result<()> {
+    match args {
+        ["test"] => test::run(),
+        ["check", names @ ..] => check::run(names),
+        ["help" | "--help" | "-h"] | [] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        other => bail!("there is no task `{}`\n\n{HELP}", other.join(" ")),
+    }
+}
