@@ -69,7 +69,7 @@ impl Lease {
     /// Dropped, the extension may still take place.
     pub async fn extend(&self, by: Duration) -> Result<Instant, Error> {
         let wanted = Instant::now() + by;
-        if let Some(mut state) = self.current() {
+        if let Some(mut state) = self.current().filter(|state| state.until.is_some()) {
             state.wanted = state.wanted.max(Some(wanted));
         }
         self.shared.keeper.notify_one();

@@ -171,8 +171,8 @@ impl Message {
 
     /// The queue, subscription or topic the message came from; `None` for one that was not received.
     #[must_use]
-    pub fn source(&self) -> Option<&Arc<str>> {
-        self.source.as_ref()
+    pub fn source(&self) -> Option<&str> {
+        self.source.as_deref()
     }
 
     /// For backends: says where the message came from.
