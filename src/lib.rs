@@ -1,7 +1,45 @@
-//! A message-server framework.
+//! A message-server framework: what axum is to HTTP, chappe is to messages.
+//!
+//! Handlers are async functions whose arguments are [taken from the message](extract), a [`Router`] sends
+//! each message to the right one, and the finished router is a [`Receiver`]: a plain `tower::Service`.
+//!
+//! ```
+//! use chappe::extract::{Attempt, State};
+//! use chappe::router::Attr;
+//! use chappe::{Receiver, Router};
+//!
+//! #[derive(Clone)]
+//! struct Db;
+//!
+//! async fn on_order(State(_db): State<Db>, Attempt(attempt): Attempt, order: String) {
+//!     println!("attempt {attempt}: {order}");
+//! }
+//!
+//! let app = Router::new().route(Attr("type").eq("order.created"), on_order).or_reject().with_state(Db);
+//!
+//! fn check<R: Receiver>(_: R) {}
+//! check(app);
+//! ```
 
-pub use chappe_core::*;
-
+pub mod extract;
+pub mod handler;
+pub mod router;
 pub mod server;
 
+#[cfg(feature = "memory")]
+pub use chappe_memory as memory;
+
+pub use chappe_core::{
+    AttributeLimits, Attributes, Batched, BoxError, BoxTopic, Cancelled, DynBroadcast, DynPublisher, DynQueue,
+    DynSubscription, Error, ErrorKind, IntoOutcome, IntoResult,
+    Key, Lease, LeaseControl, Message, MessageId, MessageWriter, Outcome, OutcomeError, Published, Reason, Receiver,
+    Str, Topic, Value,
+};
+pub use chappe_core::{attribute, backend, batch, erased};
+
+#[cfg(feature = "json")]
+pub use extract::Json;
+pub use extract::Extension;
+pub use handler::Handler;
+pub use router::Router;
 pub use server::Server;
