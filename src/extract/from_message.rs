@@ -92,7 +92,7 @@ pub trait FromMessageParts<S>: Sized {
 ///     type Rejection = OutcomeError;
 ///
 ///     async fn from_message(message: Message, _: &S) -> Result<Self, OutcomeError> {
-///         let text = str::from_utf8(message.body()).map_err(OutcomeError::reject)?;
+///         let text = std::str::from_utf8(message.body()).map_err(OutcomeError::reject)?;
 ///         Ok(Self(text.lines().map(|line| line.split(',').map(String::from).collect()).collect()))
 ///     }
 /// }

@@ -22,6 +22,7 @@ impl<L, H, T, S> Layered<L, H, T, S> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<L, H, T, S> Handler<T, S> for Layered<L, H, T, S>
 where
     L: Layer<Route, Service: Receiver + Sync> + Clone + Send + Sync + 'static,

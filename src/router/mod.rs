@@ -33,13 +33,13 @@
 //!
 //! The first route whose [`Predicate`] is true of a message takes it. A route that stands behind another
 //! which takes its messages could never be reached: adding it is refused there and then, see
-//! [`RouteConflict`]. Neighbouring routes that compare the same attribute share one look-up in a hash table,
-//! so a long list of types costs no more than a short one.
+//! [`RouteConflict`]. Neighbouring routes that compare the same attribute share one look-up and a
+//! binary search, so a long list of types costs hardly more than a short one.
 //!
 //! # The unroutable
 //!
 //! A message no route takes must not be dropped by accident, so a router is not a
-//! [`Receiver`](crate::Receiver) before it was told what becomes of one: [`or_reject`](Router::or_reject)
+//! [`Receiver`] before it was told what becomes of one: [`or_reject`](Router::or_reject)
 //! sends it to the dead letter with a reason, [`or_retry`](Router::or_retry) has it tried again, perhaps by
 //! the next release, [`or_ack`](Router::or_ack) acknowledges what is none of our business, and
 //! [`fallback`](Router::fallback) asks a handler.
@@ -53,8 +53,8 @@
 //! # Layers
 //!
 //! [`layer`](Router::layer) wraps all routes and the fallback, [`route_layer`](Router::route_layer) only the
-//! routes, [`Handler::layer`](crate::Handler::layer) one handler: every one of them wraps each route by
-//! itself, once. They are plain tower layers around [`Route`](crate::handler::Route), and the services they
+//! routes, [`Handler::layer`] one handler: every one of them wraps each route by
+//! itself, once. They are plain tower layers around [`Route`], and the services they
 //! make must be `Clone + Send + Sync`.
 //!
 //! The router itself is always ready, because it cannot know for which route; the readiness of a route's

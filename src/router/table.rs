@@ -1,14 +1,12 @@
 //! [`Table`], which finds the route of a message.
 
-use std::collections::HashMap;
-
 use super::predicate::{Is, Names, Test};
 use super::{Predicate, RouteConflict};
 use crate::{Message, Str};
 
 /// Routes in the order they were added; the first whose predicate is true takes the message.
 ///
-/// Neighbours that ask for values of the same attribute share one look-up, however many they are.
+/// Neighbours that compare the same attribute share one look-up, however many they are.
 #[derive(Clone)]
 pub(super) struct Table<R> {
     steps: Vec<Step>,
@@ -25,9 +23,19 @@ struct Entry<R> {
 /// A thing to try. Routes are held by their index, as a layer must be put around each exactly once.
 #[derive(Clone)]
 enum Step {
-    Values(Names, HashMap<Str, usize>),
+    Compare(Compare),
     Test(Predicate, usize),
     Nest(Predicate, Vec<Self>),
+}
+
+/// Routes that compare the same attribute. The check that none hides another makes their order of no matter:
+/// no value is listed twice, and one that a prefix fits stands before the prefix or not at all.
+#[derive(Clone)]
+struct Compare {
+    names: Names,
+    /// In the order of the values.
+    values: Vec<(Str, usize)>,
+    prefixes: Vec<(Str, usize)>,
 }
 
 impl<R> Table<R> {
@@ -88,31 +96,56 @@ impl<R> Table<R> {
     }
 }
 
+impl Compare {
+    fn find(&self, message: &Message) -> Option<usize> {
+        let text = self.names.find_in(message.attributes())?;
+        match self.values.binary_search_by(|(value, _)| value.as_str().cmp(text)) {
+            Ok(at) => Some(self.values[at].1),
+            Err(_) => {
+                self.prefixes.iter().find(|(prefix, _)| text.starts_with(prefix.as_str())).map(|(_, route)| *route)
+            }
+        }
+    }
+
+    fn push(&mut self, is: Is, route: usize) {
+        match is {
+            Is::OneOf(values) => {
+                self.values.extend(values.into_iter().map(|value| (value, route)));
+                self.values.sort();
+            }
+            Is::Prefix(prefix) => self.prefixes.push((prefix, route)),
+            Is::Present => unreachable!("what is no text is not compared"),
+        }
+    }
+}
+
 fn find(steps: &[Step], message: &Message) -> Option<usize> {
     steps.iter().find_map(|step| match step {
-        Step::Values(names, routes) => routes.get(names.find_in(message.attributes())?).copied(),
+        Step::Compare(compare) => compare.find(message),
         Step::Test(predicate, route) => predicate.matches(message).then_some(*route),
         Step::Nest(predicate, steps) => predicate.matches(message).then(|| find(steps, message)).flatten(),
     })
 }
 
 fn push(steps: &mut Vec<Step>, predicate: Predicate, route: usize) {
-    let (names, values) = match predicate.0 {
-        Test::Attribute(names, Is::OneOf(values)) => (names, values),
+    let (names, is) = match predicate.0 {
+        Test::Attribute(names, is @ (Is::OneOf(_) | Is::Prefix(_))) => (names, is),
         test => return steps.push(Step::Test(Predicate(test), route)),
     };
-    let values = values.into_iter().map(|value| (value, route));
     match steps.last_mut() {
-        // No two routes list the same value, so within a run the order is of no matter.
-        Some(Step::Values(have, routes)) if *have == names => routes.extend(values),
-        _ => steps.push(Step::Values(names, values.collect())),
+        Some(Step::Compare(run)) if run.names == names => run.push(is, route),
+        _ => {
+            let mut run = Compare { names, values: Vec::new(), prefixes: Vec::new() };
+            run.push(is, route);
+            steps.push(Step::Compare(run));
+        }
     }
 }
 
 fn shift(steps: &mut [Step], by: usize) {
     for step in steps {
         match step {
-            Step::Values(_, routes) => routes.values_mut().for_each(|route| *route += by),
+            Step::Compare(run) => run.values.iter_mut().chain(&mut run.prefixes).for_each(|(_, route)| *route += by),
             Step::Test(_, route) => *route += by,
             Step::Nest(_, steps) => shift(steps, by),
         }

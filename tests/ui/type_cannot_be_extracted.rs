@@ -1,0 +1,9 @@
+use chappe::extract::FromMessage;
+
+fn check<T: FromMessage<()>>() {}
+
+struct Order;
+
+fn main() {
+    check::<Order>();
+}
