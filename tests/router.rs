@@ -256,6 +256,14 @@ async fn a_decided_nested_router_keeps_its_messages() {
 }
 
 #[tokio::test]
+async fn a_nested_router_may_have_a_route_for_any_message() {
+    let inner = Router::new().route(Predicate::any(), says("inner any")).or_reject();
+    let router = Router::<()>::new().nest(Predicate::any().and(Predicate::any()), inner).or_reject();
+
+    assert_eq!(taken(router, typed("a")).await, "inner any");
+}
+
+#[tokio::test]
 async fn routers_nest_in_nested_ones_and_merge() {
     let innermost = Router::new().route(Type::one_of(["a", "b"]), says("innermost"));
     let inner = Router::new().route(Type("c"), says("inner")).nest(Attr("eu").exists(), innermost);

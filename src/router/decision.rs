@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 
-use super::predicate::Names;
+use super::condition::Names;
 use super::table::Table;
 use crate::handler::Route;
 use crate::{Message, Outcome, OutcomeError};

@@ -73,6 +73,7 @@ use std::task::{Context, Poll};
 use tower_layer::Layer;
 use tower_service::Service;
 
+mod condition;
 mod conflict;
 mod decision;
 mod predicate;
@@ -173,7 +174,8 @@ impl<S: Clone + Send + Sync + 'static> Router<S> {
         accept(self.change(|inner| {
             let Inner { mut table, fallback } = router.into_inner();
             if let Some(fallback) = fallback {
-                table.push(Predicate::any(), fallback)?;
+                // Refused only where a route for any message leaves it nothing to take.
+                let _ = table.push(Predicate::any(), fallback);
             }
             inner.table.nest(predicate, table)
         }))

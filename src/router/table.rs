@@ -1,6 +1,6 @@
 //! [`Table`], which finds the route of a message.
 
-use super::predicate::{Is, Names, Test};
+use super::condition::{Condition, Is, Names};
 use super::{Predicate, RouteConflict};
 use crate::{Message, Str};
 
@@ -69,7 +69,7 @@ impl<R> Table<R> {
         let mut steps = other.steps;
         shift(&mut steps, self.routes.len());
         match predicate {
-            Predicate(Test::Any) => self.steps.extend(steps),
+            Predicate(Condition::Any) => self.steps.extend(steps),
             predicate => self.steps.push(Step::Nest(predicate, steps)),
         }
         self.routes.extend(nested);
@@ -129,7 +129,7 @@ fn find(steps: &[Step], message: &Message) -> Option<usize> {
 
 fn push(steps: &mut Vec<Step>, predicate: Predicate, route: usize) {
     let (names, is) = match predicate.0 {
-        Test::Attribute(names, is @ (Is::OneOf(_) | Is::Prefix(_))) => (names, is),
+        Condition::Attribute(names, is @ (Is::OneOf(_) | Is::Prefix(_))) => (names, is),
         test => return steps.push(Step::Test(Predicate(test), route)),
     };
     match steps.last_mut() {
