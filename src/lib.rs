@@ -31,15 +31,14 @@ pub use chappe_memory as memory;
 
 pub use chappe_core::{
     AttributeLimits, Attributes, Batched, BoxError, BoxTopic, Cancelled, DynBroadcast, DynPublisher, DynQueue,
-    DynSubscription, Error, ErrorKind, IntoOutcome, IntoResult,
-    Key, Lease, LeaseControl, Message, MessageId, MessageWriter, Outcome, OutcomeError, Published, Reason, Receiver,
-    Str, Topic, Value,
+    DynSubscription, Error, ErrorKind, IntoOutcome, IntoResult, Key, Lease, LeaseControl, Message, MessageId,
+    MessageWriter, Outcome, OutcomeError, Published, Reason, Receiver, Str, Topic, Value,
 };
 pub use chappe_core::{attribute, backend, batch, erased};
 
+pub use extract::Extension;
 #[cfg(feature = "json")]
 pub use extract::Json;
-pub use extract::Extension;
 pub use handler::Handler;
 pub use router::Router;
 pub use server::Server;

@@ -9,9 +9,7 @@ use chappe::extract::{
     Attempt, Attr, AttrRejection, Extension, FromMessage, FromMessageParts, FromRef, Json, JsonRejection, Missing,
     PublishedAt, Source, State, Type, TypedAttribute,
 };
-use chappe::{
-    Attributes, BoxError, Cancelled, Handler, Head, Key, Lease, LeaseControl, Message, MessageId, Outcome, Value,
-};
+use chappe::{Attributes, BoxError, Cancelled, Handler, Key, Lease, LeaseControl, Message, MessageId, Outcome, Value};
 use tokio::sync::Notify;
 use tower::ServiceExt;
 
@@ -144,20 +142,19 @@ async fn a_long_attribute_is_shown_in_part() {
 }
 
 #[tokio::test]
-async fn the_head_is_had_as_a_whole_and_in_pieces() {
+async fn what_is_known_of_a_message_is_had_in_pieces() {
     let at = SystemTime::UNIX_EPOCH + Duration::from_secs(9);
     let mut message = with_attribute("ce-type", "order.created");
     message.set_key("room-1");
-    message.head_mut().id = Some("m-1".into());
-    message.head_mut().attempt = 3;
-    message.head_mut().published = Some(at);
-    message.head_mut().source = Some("orders".into());
+    message.set_id("m-1");
+    message.set_attempt(3);
+    message.set_published(at);
+    message.set_source("orders");
 
     let pieces = take::<(Attributes, Attempt, MessageId, Key, PublishedAt, Source, Type), _>(message.clone());
     let (attributes, attempt, id, key, published, source, kind) = pieces.await.unwrap();
-    let head = take::<Head, _>(message).await.unwrap();
 
-    assert_eq!(attributes, head.attributes);
+    assert_eq!(&attributes, message.attributes());
     assert_eq!((attempt.0, id.to_str().as_str(), key.as_str()), (3, "m-1", Some("room-1")));
     assert_eq!((published.0, &*source.0, kind.0.as_str()), (at, "orders", "order.created"));
 }
@@ -208,10 +205,10 @@ async fn an_extension_is_had_by_its_type() {
 async fn a_lease_is_the_one_the_server_handed_over() {
     let control = &mut LeaseControl::new(Arc::new(Notify::new()));
     let mut message = Message::new("");
-    message.set_lease(Some(control.begin(None)));
+    message.set_lease(Some(control.begin(1, None)));
 
     let lease = take::<Lease, _>(message).await.unwrap();
-    control.cancel(Cancelled::Shutdown);
+    control.cancel(1, Cancelled::Shutdown);
 
     assert_eq!(lease.cancelled().await, Cancelled::Shutdown);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chappe::extract::{Attempt, State};
 use chappe::handler::{HandlerWithoutState, Route};
-use chappe::{Attributes, BoxError, Handler, Head, Message, Outcome, OutcomeError, Published, Receiver};
+use chappe::{Attributes, BoxError, Handler, Message, Outcome, OutcomeError, Published, Receiver};
 use tower::limit::ConcurrencyLimitLayer;
 use tower::timeout::TimeoutLayer;
 use tower::{Service, ServiceExt, service_fn};
@@ -24,7 +24,7 @@ fn functions_of_no_to_twelve_arguments_are_handlers() {
     async fn parts_only(_: A) {}
     async fn body_only(_: Bytes) {}
     #[allow(clippy::too_many_arguments, reason = "as many as there may be")]
-    async fn twelve(_: A, _: A, _: A, _: A, _: A, _: A, _: A, _: A, _: A, _: Head, _: Attributes, _: Bytes) {}
+    async fn twelve(_: A, _: A, _: A, _: A, _: A, _: A, _: A, _: A, _: A, _: A, _: Attributes, _: Bytes) {}
 
     check(none.into_service());
     check(parts_only.into_service());

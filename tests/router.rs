@@ -19,7 +19,9 @@ fn message(attributes: &[(&'static str, &'static str)], source: Option<&str>) ->
     for (name, value) in attributes {
         message.attributes_mut().append(*name, *value);
     }
-    message.head_mut().source = source.map(Into::into);
+    if let Some(source) = source {
+        message.set_source(source);
+    }
     message
 }
 

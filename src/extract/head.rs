@@ -1,11 +1,10 @@
 //! What is known of a message besides its body, and the lease it is handled under.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::{FromMessageParts, Missing, OptionalFromMessageParts};
-use crate::{Attributes, Head, Key, Lease, Message, MessageId};
+use crate::{Attributes, Key, Lease, Message, MessageId, Str};
 
 /// Which attempt to handle the message this is, from 1; 0 where the broker does not count.
 ///
@@ -40,7 +39,7 @@ pub struct Attempt(pub u32);
 /// let router = Router::<()>::new().route(Source::eq("jobs"), on_job);
 /// ```
 #[derive(Clone, Debug)]
-pub struct Source(pub Arc<str>);
+pub struct Source(pub Str);
 
 /// When the broker accepted the message.
 ///
@@ -66,21 +65,12 @@ impl<S: Sync> FromMessageParts<S> for Attempt {
     }
 }
 
-/// All attributes; sharing them costs a reference count.
+/// A copy of all attributes.
 impl<S: Sync> FromMessageParts<S> for Attributes {
     type Rejection = Infallible;
 
     async fn from_message_parts(message: &mut Message, _: &S) -> Result<Self, Infallible> {
         Ok(message.attributes().clone())
-    }
-}
-
-/// Everything known of the message besides its body.
-impl<S: Sync> FromMessageParts<S> for Head {
-    type Rejection = Infallible;
-
-    async fn from_message_parts(message: &mut Message, _: &S) -> Result<Self, Infallible> {
-        Ok(message.head().clone())
     }
 }
 
@@ -121,13 +111,13 @@ field! {
 field! {
     Source,
     Missing::retried("source", "the backend named none"),
-    |message| message.head().source.clone().map(Source)
+    |message| message.source().map(|source| Source(source.to_owned().into()))
 }
 
 field! {
     PublishedAt,
     Missing::retried("time of publication", "the broker told none"),
-    |message| message.head().published.map(PublishedAt)
+    |message| message.published().map(PublishedAt)
 }
 
 field! {

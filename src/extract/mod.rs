@@ -36,7 +36,7 @@
 //! | [`Message`](crate::Message) | everything | |
 //! | [`Attr<T>`](Attr) | one attribute, parsed | dead letter |
 //! | [`Type`] | the message's type | dead letter |
-//! | [`Attributes`](crate::Attributes), [`Head`](crate::Head) | all attributes; all but the body | |
+//! | [`Attributes`](crate::Attributes) | all attributes | |
 //! | [`Key`](crate::Key) | what the message is ordered by | dead letter |
 //! | [`MessageId`](crate::MessageId), [`Source`], [`PublishedAt`] | what the broker told | retry |
 //! | [`Attempt`] | which attempt this is, 0 where nobody counts | |

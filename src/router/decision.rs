@@ -100,7 +100,7 @@ fn describe(looked_at: &[Names], message: &Message) -> String {
             None => write!(text, "no {names}, "),
         };
     }
-    let _ = match &message.head().source {
+    let _ = match &message.source() {
         Some(source) => write!(text, "source {source:?}"),
         None => write!(text, "no source"),
     };

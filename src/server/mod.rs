@@ -61,7 +61,7 @@ use worker::Worker;
 ///
 /// # Examples
 ///
-/// ```ignore
+/// ```
 /// use chappe::{BoxError, Message, Server, Topic};
 /// use chappe::memory::MemoryQueue;
 /// use tower::service_fn;
