@@ -1,1 +1,5 @@
 //! The conformance suite every chappe backend passes.
+
+mod relay;
+
+pub use relay::{Direction, Relay};
