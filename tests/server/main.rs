@@ -1,0 +1,20 @@
+//! The server, served with the memory backend: every way things go wrong, one test each.
+#![allow(unreachable_pub, reason = "nothing outside can reach the modules of a test")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod batch;
+mod broadcast;
+mod failure;
+mod fetch;
+mod go_msg;
+mod lanes;
+mod lease;
+mod lifecycle;
+mod service;
+mod settle;
+mod shutdown;
+mod span;
+mod throttle;
+mod weighted;

@@ -1,0 +1,156 @@
+//! Settling: told again until it got through, in few calls, and never to a newer delivery.
+
+use std::future::ready;
+use std::time::Duration;
+
+use chappe::backend::{Action, DeadLetter};
+use chappe::{BoxError, ErrorKind, Message, Outcome};
+use chappe_memory::MemoryQueue;
+use tokio::time::sleep;
+use tower::service_fn;
+
+use crate::support::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_fails_is_repeated_until_it_succeeds() {
+    let queue = MemoryQueue::new("jobs");
+    publish(&queue, ["x"]).await;
+    queue.faults().fail_next_settles(4, ErrorKind::Unavailable);
+    let seen = Seen::default();
+
+    let report = serve_for(server(queue.clone()), MINUTE, notes(&seen, Duration::ZERO)).await;
+
+    assert_eq!((seen.count(), report.metrics.acked, report.metrics.settle_retries), (1, 1, 4));
+    assert!(queue.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_call_that_succeeds_in_part_only_the_rest_is_repeated() {
+    let queue = MemoryQueue::new("jobs");
+    publish_numbers(&queue, 10).await;
+    queue.faults().fail_settle_entries(3);
+    let spy = Spy::new(&queue);
+    let seen = Seen::default();
+
+    let report = serve_for(server(spy.clone()), MINUTE, notes(&seen, Duration::ZERO)).await;
+
+    assert_eq!((seen.count(), report.metrics.acked, report.metrics.settle_retries), (10, 10, 3));
+    assert_eq!(spy.calls().iter().sum::<usize>(), 13);
+    assert!(queue.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_receipt_is_lost_and_touches_no_newer_delivery() {
+    let queue = MemoryQueue::new("jobs");
+    publish(&queue, ["x"]).await;
+    queue.faults().duplicate_next(1);
+    let seen = Seen::default();
+
+    let log = seen.clone();
+    let report = serve_for(
+        server(queue.clone()),
+        MINUTE,
+        service_fn(move |message: Message| {
+            log.note(&message);
+            async move {
+                // The first delivery is acknowledged while the second is being handled.
+                sleep(SECOND * message.attempt()).await;
+                if message.attempt() == 2 { Err("the newer one fails") } else { Ok(()) }
+            }
+        }),
+    )
+    .await;
+
+    assert_eq!(report.metrics.lost, 1);
+    assert!(queue.is_empty());
+    assert_eq!(report.metrics.acked, 1, "by the delivery that came last, as only that one could");
+    assert_eq!(seen.attempts(), [1, 2], "what was handled is not handled again");
+    assert_eq!(report.metrics.acked_again, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ack_whose_reply_is_lost_is_not_an_error() {
+    let queue = MemoryQueue::new("jobs");
+    publish_numbers(&queue, 3).await;
+    queue.faults().lose_next_settles(1);
+    let seen = Seen::default();
+
+    let report = serve_for(server(queue.clone()), MINUTE, notes(&seen, Duration::ZERO)).await;
+
+    assert_eq!((seen.count(), queue.len()), (3, 0));
+    assert_eq!((report.metrics.acked, report.metrics.lost, report.metrics.settle_retries), (0, 3, 3));
+    assert!(report.is_clean());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_that_cannot_be_stored_stays_where_it_is() {
+    let (queue, dead) = MemoryQueue::with_dead_letter("jobs");
+    publish(&queue, ["x"]).await;
+    let mut refused = 0;
+    let spy = Spy::new(&queue).on_settle(move |entry| {
+        let refuse = matches!(entry.action, Action::DeadLetter { .. }) && refused < 2;
+        refused += u32::from(refuse);
+        if refuse { Reply::Fail(ErrorKind::TooLarge) } else { Reply::Pass }
+    });
+
+    let rejecting = service_fn(|_: Message| ready(Ok::<_, BoxError>(Outcome::reject("bad"))));
+    let report = serve_for(server(spy), MINUTE, rejecting).await;
+
+    assert_eq!((report.metrics.dead_lettered, report.metrics.retried, queue.len()), (1, 2, 0));
+    let letter = dead.messages()[0].extensions().get::<DeadLetter>().cloned().unwrap();
+    assert_eq!((&*letter.reason, letter.attempts), ("bad", 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn settlements_are_collected_into_few_calls_of_the_size_the_queue_takes() {
+    let queue = MemoryQueue::new("jobs");
+    publish_numbers(&queue, 100).await;
+    let spy =
+        Spy::new(&queue).with(|capabilities| capabilities.max_settle_batch = 10).on_settle(|_| Reply::Late(SECOND));
+
+    let report = serve_for(server(spy.clone()).concurrency(100), MINUTE, takes(SECOND)).await;
+
+    let calls = spy.calls();
+    assert_eq!((report.metrics.acked, calls.iter().sum::<usize>()), (100, 100));
+    assert!(calls.iter().all(|count| *count <= 10), "{calls:?}");
+    assert!(calls.len() <= 12, "{calls:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn settlements_wait_for_company_where_calls_cost_money() {
+    let queue = MemoryQueue::new("jobs");
+    publish_numbers(&queue, 5).await;
+    let spy = Spy::new(&queue).with(|capabilities| {
+        capabilities.max_settle_batch = 10;
+        capabilities.settle_linger = 10 * SECOND;
+    });
+
+    let staggered = service_fn(async |message: Message| {
+        sleep(SECOND * text(&message).parse().unwrap()).await;
+        Ok::<_, BoxError>(())
+    });
+    let served = spawn(server(spy.clone()), staggered);
+    sleep(9 * SECOND).await;
+    assert!(spy.calls().is_empty(), "the first waits for its company");
+    sleep(2 * SECOND).await;
+    assert_eq!(spy.calls(), [5]);
+
+    publish(&queue, ["0"]).await;
+    let report = served.stop().await.unwrap();
+    assert_eq!((report.drain, report.metrics.in_flight), (Duration::ZERO, 0), "a shutdown waits for no company");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_broker_slows_fetching_rather_than_filling_memory() {
+    let queue = MemoryQueue::new("jobs");
+    publish_numbers(&queue, 5000).await;
+    let spy = Spy::new(&queue).on_settle(|_| Reply::Late(3600 * SECOND)).with(|capabilities| {
+        capabilities.max_settle_batch = 1;
+    });
+    let seen = Seen::default();
+
+    let error = try_serve_for(server(spy).concurrency(8), MINUTE, notes(&seen, Duration::ZERO)).await.unwrap_err();
+
+    assert!((1000..=1100).contains(&seen.count()), "{} were handled, and none of them settled", seen.count());
+    assert_eq!(error.report().metrics.unsettled, seen.count() as u64);
+}
