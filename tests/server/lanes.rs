@@ -128,6 +128,26 @@ async fn attempts_made_here_count_and_a_dead_letter_opens_the_lane() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_held_message_keeps_its_lease_between_attempts() {
+    let queue = MemoryQueue::builder("jobs").ordered(false).lease(5 * SECOND).build().unwrap();
+    publish_keyed(&queue, &[("a", "a1")]).await;
+    let seen = Seen::default();
+
+    let log = seen.clone();
+    let report = serve_for(
+        server(queue.clone()).lanes(Lanes::Ordered),
+        5 * MINUTE,
+        service_fn(move |message: Message| {
+            log.note(&message);
+            ready(Ok::<_, BoxError>(if log.count() < 3 { Outcome::RetryAfter(MINUTE) } else { Outcome::Ack }))
+        }),
+    )
+    .await;
+
+    assert_eq!((report.metrics.fetched, report.metrics.leases_lost, seen.count()), (1, 0, 3));
+}
+
+#[tokio::test(start_paused = true)]
 async fn passing_lanes_let_followers_pass_a_message_that_failed() {
     let queue = queue();
     publish_keyed(&queue, &[("a", "a1"), ("a", "a2"), ("a", "a3")]).await;

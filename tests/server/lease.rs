@@ -33,6 +33,49 @@ fn until_cancelled(told: &Arc<Mutex<Vec<(Cancelled, Instant)>>>) -> impl chappe:
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lease_is_renewed_for_as_long_as_the_handler_runs() {
+    let queue = queue();
+    publish(&queue, ["x"]).await;
+    let spy = Spy::new(&queue);
+    let (seen, start) = (Seen::default(), Instant::now());
+
+    let report = serve_for(server(spy.clone()), 10 * MINUTE, notes(&seen, 5 * MINUTE)).await;
+
+    assert_eq!((seen.count(), report.metrics.acked, report.metrics.leases_lost), (1, 1, 0));
+    let renewed = spy.extensions();
+    assert_eq!(report.metrics.leases_renewed, renewed.len() as u64);
+    let times: Vec<Instant> = std::iter::once(start).chain(renewed).chain([start + 5 * MINUTE]).collect();
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] <= LEASE / 2), "{times:?}");
+    assert!(times.len() < 130, "and not much more often than needed: {}", times.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn leases_are_renewed_during_the_drain() {
+    let queue = queue();
+    publish(&queue, ["x"]).await;
+    let seen = Seen::default();
+
+    let stopping = server(queue.clone()).grace(10 * MINUTE);
+    let report = serve_for(stopping, SECOND, notes(&seen, 5 * MINUTE)).await;
+
+    assert_eq!((report.metrics.acked, report.metrics.leases_lost, seen.count()), (1, 0, 1));
+    assert!(report.drain > 4 * MINUTE && queue.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn leases_are_renewed_from_receive_not_from_start() {
+    let queue = queue();
+    publish_numbers(&queue, 4).await;
+    let seen = Seen::default();
+
+    let waiting = server(queue.clone()).concurrency(1).prefetch(3);
+    let report = serve_for(waiting, 10 * MINUTE, notes(&seen, MINUTE)).await;
+
+    assert_eq!((seen.bodies(), seen.attempts()), (["0", "1", "2", "3"].map(str::to_owned).into(), vec![1; 4]));
+    assert_eq!((report.metrics.fetched, report.metrics.acked, report.metrics.leases_lost), (4, 4, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn leases_fetched_together_are_renewed_in_few_calls() {
     let queue = queue();
     publish_numbers(&queue, 200).await;
@@ -43,6 +86,23 @@ async fn leases_fetched_together_are_renewed_in_few_calls() {
     assert_eq!(report.metrics.acked, 200);
     let calls = spy.calls().len();
     assert!(calls < 80, "{calls} calls for {} renewals", report.metrics.leases_renewed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_fails_once_is_repeated_in_time() {
+    let queue = queue();
+    publish(&queue, ["x"]).await;
+    let mut failures = 0;
+    let spy = Spy::new(&queue).on_settle(move |entry| {
+        let fails = matches!(entry.action, Action::Extend { .. }) && failures < 3;
+        failures += u32::from(fails);
+        if fails { Reply::Fail(ErrorKind::Unavailable) } else { Reply::Pass }
+    });
+    let seen = Seen::default();
+
+    let report = serve_for(server(spy), 10 * MINUTE, notes(&seen, MINUTE)).await;
+
+    assert_eq!((seen.count(), report.metrics.acked, report.metrics.leases_lost), (1, 1, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,6 +153,22 @@ async fn a_lease_that_cannot_be_renewed_by_its_kind_ends_in_time() {
 
     assert_eq!(*told.lock().unwrap(), [(Cancelled::LeaseLost, start + LEASE)]);
     assert_eq!((spy.extensions().len(), report.metrics.leases_lost), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_is_not_renewed_beyond_what_the_broker_allows_in_all() {
+    let queue = queue();
+    publish(&queue, ["x"]).await;
+    let spy = Spy::new(&queue).with(|capabilities| {
+        capabilities.lease = LeaseKind::Timed { ttl: LEASE, max: Some(3 * LEASE), renewable: true }
+    });
+    let (told, start) = (Arc::default(), Instant::now());
+
+    let stopping = server(spy.clone()).concurrency(1);
+    serve_for(stopping, 3 * LEASE - SECOND, until_cancelled(&told)).await;
+
+    assert_eq!(*told.lock().unwrap(), [(Cancelled::LeaseLost, start + 3 * LEASE)]);
+    assert!(spy.extensions().len() < 12, "{}", spy.extensions().len());
 }
 
 #[tokio::test(start_paused = true)]

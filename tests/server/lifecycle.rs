@@ -134,6 +134,33 @@ async fn serving_dropped_in_flight_drops_the_handlers_and_loses_nothing_after_th
 }
 
 #[tokio::test(start_paused = true)]
+async fn durations_are_counted_by_bucket() {
+    let queue = MemoryQueue::new("jobs");
+    publish(&queue, ["0", "20", "300", "60000"]).await;
+
+    let report = serve_for(
+        server(queue),
+        2 * MINUTE,
+        service_fn(async |message: Message| {
+            match text(&message).parse().unwrap() {
+                0 => {}
+                millis => sleep(Duration::from_millis(millis)).await,
+            }
+            Ok::<_, BoxError>(())
+        }),
+    )
+    .await;
+
+    let mut expected = [0; DURATION_BUCKETS.len() + 1];
+    for (bound, count) in [(0.005, 1), (0.025, 1), (0.5, 1)] {
+        expected[DURATION_BUCKETS.iter().position(|bucket| *bucket == bound).unwrap()] = count;
+    }
+    expected[DURATION_BUCKETS.len()] = 1;
+    assert_eq!(report.metrics.process_duration, expected);
+    assert_eq!(report.metrics.process_duration_sum, Duration::from_millis(60_320));
+}
+
+#[tokio::test(start_paused = true)]
 async fn handlers_that_wait_and_handlers_that_do_not_are_all_counted() {
     let queue = MemoryQueue::new("jobs");
     publish_numbers(&queue, 300).await;

@@ -49,6 +49,22 @@ impl Service<Message> for Gate {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_service_that_is_not_ready_is_waited_for_without_losing_the_message() {
+    let queue = MemoryQueue::new("jobs");
+    publish_numbers(&queue, 3).await;
+    let gate = Gate::default();
+    let served = spawn(server(queue.clone()), gate.clone());
+    sleep(10 * MINUTE).await;
+    assert_eq!((queue.len(), served.handle.metrics().processed), (3, 0));
+
+    gate.open();
+    sleep(SECOND).await;
+
+    let report = served.stop().await.unwrap();
+    assert_eq!((report.metrics.acked, report.metrics.leases_lost), (3, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_service_that_never_becomes_ready_does_not_hold_up_the_shutdown() {
     let queue = MemoryQueue::new("jobs");
     publish_numbers(&queue, 3).await;

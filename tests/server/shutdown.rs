@@ -163,6 +163,16 @@ async fn the_deadline_is_brought_forward_and_never_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_grace_without_end_waits_for_the_handlers() {
+    let queue = MemoryQueue::new("jobs");
+    publish(&queue, ["x"]).await;
+
+    let report = serve_for(server(queue.clone()).grace(Duration::MAX), SECOND, takes(3600 * SECOND)).await;
+
+    assert_eq!((report.metrics.acked, report.drain), (1, 3599 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_fetch_brings_after_the_stop_is_released() {
     let queue = MemoryQueue::new("jobs");
     publish(&queue, ["late"]).await;

@@ -98,3 +98,29 @@ async fn a_shutdown_interrupts_the_pause() {
     assert_eq!(bodies(&queue), ["0", "1", "2"]);
     assert!(queue.messages().iter().all(|message| message.attempt() == 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_fetched_during_the_pause_and_leases_are_kept() {
+    let queue = MemoryQueue::builder("jobs").lease(5 * SECOND).build().unwrap();
+    publish_numbers(&queue, 4).await;
+    let spy = Spy::new(&queue);
+    let seen = Seen::default();
+
+    let log = seen.clone();
+    let throttled = server(spy.clone()).concurrency(1).prefetch(2);
+    let served = spawn(
+        throttled,
+        service_fn(move |message: Message| {
+            log.note(&message);
+            ready(Ok::<_, BoxError>(if log.count() == 1 { Outcome::Throttle(MINUTE) } else { Outcome::Ack }))
+        }),
+    );
+    sleep(SECOND).await;
+    let fetches = spy.asked().len();
+    sleep(MINUTE / 2).await;
+    assert_eq!(spy.asked().len(), fetches);
+    sleep(MINUTE).await;
+
+    let report = served.stop().await.unwrap();
+    assert_eq!((report.metrics.leases_lost, report.metrics.acked, seen.count()), (0, 4, 5));
+}

@@ -138,19 +138,23 @@ impl<R: Clone> Schedule<R> {
                 continue;
             }
             let wanted = slot.control.as_ref().and_then(|control| control.wanted(slot.delivery));
-            let room = terms.max.map_or(Duration::MAX, |max| (slot.received + max).saturating_duration_since(now));
+            let limit = terms.max.and_then(|max| slot.received.checked_add(max));
+            let room = limit.map_or(Duration::MAX, |limit| limit.saturating_duration_since(now));
             let by = wanted.map_or(terms.ttl, |wanted| wanted.saturating_duration_since(now).max(terms.ttl)).min(room);
             let useful = terms.renewable && now.checked_add(by).is_some_and(|renewed| renewed > until);
             // Those nearly due go along, so that a thousand leases are not renewed one by one.
-            let due = slot.renew_after.is_none_or(|after| after <= now)
-                && slot.renew_at(terms).is_none_or(|renew_at| renew_at <= now + terms.ttl / 16);
-            if useful && !slot.renewing && (due || wanted.is_some_and(|wanted| wanted > until)) {
+            let due = slot.renew_at(terms).is_none_or(|renew_at| renew_at <= now + terms.ttl / 16);
+            let allowed = slot.renew_after.is_none_or(|after| after <= now);
+            if useful && !slot.renewing && allowed && (due || wanted.is_some_and(|wanted| wanted > until)) {
                 slot.renewing = true;
                 let receipt = slot.receipt.clone();
                 renewals.push(Renewal { line: slot.line, key, delivery: slot.delivery, receipt, by });
             }
-            let look = if useful && !slot.renewing { slot.renew_at(terms) } else { Some(until) };
-            next = earlier(next, look);
+            next = earlier(next, Some(until));
+            // One that was renewed at this very instant cannot be renewed any further now, but later it can.
+            if terms.renewable && !slot.renewing && limit.is_none_or(|limit| limit > until) {
+                next = earlier(next, slot.renew_at(terms));
+            }
         }
         (next, lost)
     }
