@@ -36,10 +36,11 @@ impl Consumer for MemoryConsumer {
 
     /// See [`Consumer::fetch`].
     ///
+    /// Stops of its own accord when the queue is [shut](super::MemoryQueue::shut) and empty.
+    ///
     /// # Errors
     ///
-    /// [`Closed`](chappe_core::ErrorKind::Closed) when the queue is [shut](super::MemoryQueue::shut) and
-    /// empty.
+    /// None but injected [faults](super::QueueFaults).
     ///
     /// # Cancel safety
     ///
@@ -62,7 +63,7 @@ impl Consumer for MemoryConsumer {
                 }
                 let due = match shared.take(&mut waiting.seat, cx.waker(), max, out) {
                     Taken::Some => return Poll::Ready(Ok(Fetch::More)),
-                    Taken::Closed => return Poll::Ready(Err(shared.closed())),
+                    Taken::Closed => return Poll::Ready(Ok(Fetch::Stopped)),
                     Taken::Nothing(due) => due,
                 };
                 if stopped.as_mut().poll(cx).is_ready() {

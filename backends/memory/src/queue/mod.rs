@@ -157,7 +157,8 @@ impl MemoryQueue {
     }
 
     /// Refuses publishers from now on, also those that wait for room, with [`ErrorKind::Closed`]. Consumers
-    /// go on until the queue is empty, and then fail with the same. A second call does nothing.
+    /// go on until the queue is empty, and then stop, and so does a server that serves nothing else. A second
+    /// call does nothing.
     pub fn shut(&self) {
         self.0.shut();
     }

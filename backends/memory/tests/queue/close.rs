@@ -7,7 +7,7 @@ use chappe_memory::MemoryQueue;
 use crate::kit::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_queue_that_is_shut_is_emptied_and_then_closed() {
+async fn a_queue_that_is_shut_is_emptied_and_then_at_its_end() {
     let queue = MemoryQueue::new("jobs");
     let mut consumer = consumer(&queue).await;
     publish(&queue, "a").await;
@@ -19,8 +19,8 @@ async fn a_queue_that_is_shut_is_emptied_and_then_closed() {
     settle(&queue, &delivery, retry(Duration::from_secs(5))).await;
     ack(&queue, &fetch_one(&mut consumer).await).await;
 
-    let error = try_fetch(&mut consumer, 1).await.unwrap_err();
-    assert_eq!((error.kind(), error.is_retryable()), (ErrorKind::Closed, false));
+    let (fetch, none) = try_fetch(&mut consumer, 1).await.unwrap();
+    assert_eq!((fetch, none.len()), (Fetch::Stopped, 0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -32,7 +32,7 @@ async fn consumers_that_wait_learn_when_a_shut_queue_runs_empty() {
     let waiting: Vec<_> = (0..3)
         .map(|_| {
             let queue = queue.clone();
-            tokio::spawn(async move { try_fetch(&mut consumer(&queue).await, 1).await.unwrap_err().kind() })
+            tokio::spawn(async move { try_fetch(&mut consumer(&queue).await, 1).await.unwrap().0 })
         })
         .collect();
     tokio::task::yield_now().await;
@@ -43,7 +43,7 @@ async fn consumers_that_wait_learn_when_a_shut_queue_runs_empty() {
     ack(&queue, &delivery).await;
 
     for task in waiting {
-        assert_eq!(task.await.unwrap(), ErrorKind::Closed);
+        assert_eq!(task.await.unwrap(), Fetch::Stopped);
     }
 }
 
