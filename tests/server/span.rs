@@ -68,7 +68,7 @@ impl Subscriber for Ear {
 async fn a_message_is_handled_in_a_span_with_the_conventional_fields_and_without_its_body() {
     let (queue, _dead) = MemoryQueue::with_dead_letter("jobs");
     let mut message = Message::new("a secret body");
-    message.head_mut().id = Some("order-7".into());
+    message.set_id("order-7");
     queue.topic().publish(message).await.unwrap();
     let ear = Ear::default();
     let _listening = tracing::subscriber::set_default(ear.clone());
