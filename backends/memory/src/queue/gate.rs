@@ -95,6 +95,7 @@ impl Gate {
     }
 
     /// Takes a message in.
+    #[inline]
     pub(super) fn admit(&mut self, mut message: Message, bytes: usize, entry: Entry) -> Admission {
         if self.shut && entry != Entry::Forced {
             return Admission::Closed;

@@ -13,9 +13,15 @@ use crate::fault::Faults;
 /// No slot.
 const NONE: u32 = u32::MAX;
 
+/// Why a slot that is named has a message.
+const OCCUPIED: &str = "only free slots have no message, and nobody names those";
+
 /// Where a message stands among those that are ready: its number when it was accepted or last put off,
 /// and a count that tells apart those put off at the same number.
 type Place = (u64, u64);
+
+/// When a lease ends, the slot, and which delivery of it.
+type LeaseEntry = (Instant, u32, u32);
 
 /// A message on its way in.
 pub(super) struct Incoming {
@@ -35,7 +41,10 @@ pub(super) struct Store {
     /// Ready again, in their old or new place.
     again: BinaryHeap<Reverse<(Place, u32)>>,
     delayed: BinaryHeap<Reverse<(Instant, Place, u32)>>,
-    leases: BinaryHeap<Reverse<(Instant, u32, u32)>>,
+    /// Leases as they were given, which is in the order in which they end.
+    leases: VecDeque<LeaseEntry>,
+    /// Leases that were extended.
+    extended: BinaryHeap<Reverse<LeaseEntry>>,
     /// The last slot in each lane; the first is the one not `Behind`.
     lanes: HashMap<Key, u32>,
     ordered: bool,
@@ -49,7 +58,8 @@ pub(super) struct Store {
 }
 
 struct Slot {
-    message: Message,
+    /// `None` while the slot is free.
+    message: Option<Message>,
     seq: u64,
     place: Place,
     due: Option<Instant>,
@@ -85,7 +95,8 @@ impl Store {
             free: NONE,
             again: BinaryHeap::new(),
             delayed: BinaryHeap::new(),
-            leases: BinaryHeap::new(),
+            leases: VecDeque::new(),
+            extended: BinaryHeap::new(),
             lanes: HashMap::new(),
             ordered,
             last: 0,
@@ -106,12 +117,15 @@ impl Store {
             let place = self.place_behind_all();
             self.make_ready(slot, place);
         }
-        while let Some(&Reverse((until, slot, generation))) = self.leases.peek() {
-            if until > now {
-                break;
-            }
-            self.leases.pop();
-            if self.is_leased(slot, generation, until) {
+        while self.first_lease().is_some_and(|until| until <= now) {
+            let first = self.leases.front().copied();
+            let extended = self.extended.peek().map(|Reverse(entry)| *entry);
+            let entry = match (first, extended) {
+                (Some(first), Some(extended)) if extended < first => self.extended.pop().map(|Reverse(entry)| entry),
+                (None, _) => self.extended.pop().map(|Reverse(entry)| entry),
+                _ => self.leases.pop_front(),
+            };
+            if let Some((_, slot, _)) = entry {
                 self.in_flight -= 1;
                 self.make_ready(slot, self.slots[slot as usize].place);
             }
@@ -121,6 +135,7 @@ impl Store {
     /// Ends all leases.
     pub(super) fn expire(&mut self) {
         self.leases.clear();
+        self.extended.clear();
         for slot in 0..self.slots.len() as u32 {
             if self.slots[slot as usize].state == State::InFlight {
                 self.in_flight -= 1;
@@ -155,36 +170,32 @@ impl Store {
             entry.state = State::InFlight;
             entry.until = until;
             entry.generation = entry.generation.wrapping_add(1);
-            entry.message.set_attempt(entry.message.attempt() + 1);
+            let message = entry.message.as_mut().expect(OCCUPIED);
+            message.set_attempt(message.attempt() + 1);
             let receipt = MemoryReceipt { seq: entry.seq, slot, generation: entry.generation };
-            deliver(entry.message.clone(), receipt);
+            deliver(message.clone(), receipt);
             taken += 1;
             if faults.on_delivery() {
                 let place = entry.place;
                 self.make_ready(slot, place);
             } else {
-                self.leases.push(Reverse((until, slot, receipt.generation)));
+                self.leases.push_back((until, slot, receipt.generation));
                 self.in_flight += 1;
             }
         }
-        // Acknowledged messages leave their entry behind; without this a long lease would keep them all.
-        if self.leases.len() > 2 * self.in_flight + 64 {
-            let mut leases = std::mem::take(&mut self.leases);
-            leases.retain(|&Reverse((until, slot, generation))| self.is_leased(slot, generation, until));
-            self.leases = leases;
+        // Settled messages leave their entry behind; one long handler in front must not keep them all.
+        if self.leases.len() + self.extended.len() > 2 * self.in_flight + 64 {
+            let (mut leases, mut extended) = (std::mem::take(&mut self.leases), std::mem::take(&mut self.extended));
+            leases.retain(|&entry| self.is_leased(entry));
+            extended.retain(|&Reverse(entry)| self.is_leased(entry));
+            (self.leases, self.extended) = (leases, extended);
         }
         taken
     }
 
     /// When something will be ready without anybody doing anything.
     pub(super) fn next_due(&mut self) -> Option<Instant> {
-        while let Some(&Reverse((until, slot, generation))) = self.leases.peek() {
-            if self.is_leased(slot, generation, until) {
-                break;
-            }
-            self.leases.pop();
-        }
-        let lease = self.leases.peek().map(|Reverse((until, ..))| *until);
+        let lease = self.first_lease();
         let delay = self.delayed.peek().map(|Reverse((due, ..))| *due);
         lease.into_iter().chain(delay).min()
     }
@@ -214,7 +225,8 @@ impl Store {
     pub(super) fn release(&mut self, slot: u32) {
         self.in_flight -= 1;
         let entry = &mut self.slots[slot as usize];
-        entry.message.set_attempt(entry.message.attempt().saturating_sub(1));
+        let message = entry.message.as_mut().expect(OCCUPIED);
+        message.set_attempt(message.attempt() - 1);
         let place = entry.place;
         self.make_ready(slot, place);
     }
@@ -236,7 +248,7 @@ impl Store {
     pub(super) fn extend(&mut self, slot: u32, until: Instant) {
         let entry = &mut self.slots[slot as usize];
         entry.until = until;
-        self.leases.push(Reverse((until, slot, entry.generation)));
+        self.extended.push(Reverse((until, slot, entry.generation)));
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -246,8 +258,8 @@ impl Store {
 
     /// All messages, in the order of their places.
     pub(super) fn messages(&self) -> Vec<(u64, &Message)> {
-        let held = self.slots.iter().filter(|entry| entry.state != State::Free);
-        let mut all: Vec<(Place, &Message)> = held.map(|entry| (entry.place, &entry.message)).collect();
+        let held = self.slots.iter().filter_map(|entry| entry.message.as_ref().map(|message| (entry.place, message)));
+        let mut all: Vec<(Place, &Message)> = held.collect();
         all.extend(self.fresh.iter().map(|incoming| ((incoming.seq, 0), &incoming.message)));
         all.sort_unstable_by_key(|(place, _)| *place);
         all.into_iter().map(|((seq, _), message)| (seq, message)).collect()
@@ -302,13 +314,22 @@ impl Store {
             let slot = self.slots.len() as u32;
             let place = (seq, 0);
             let until = due.unwrap_or_else(Instant::now);
-            self.slots.push(Slot { message, seq, place, due, until, generation: 0, next: NONE, state: State::Ready });
+            self.slots.push(Slot {
+                message: Some(message),
+                seq,
+                place,
+                due,
+                until,
+                generation: 0,
+                next: NONE,
+                state: State::Ready,
+            });
             return slot;
         }
         let slot = self.free;
         let entry = &mut self.slots[slot as usize];
         self.free = entry.next;
-        entry.message = message;
+        entry.message = Some(message);
         entry.seq = seq;
         entry.place = (seq, 0);
         entry.due = due;
@@ -319,7 +340,7 @@ impl Store {
 
     fn vacate(&mut self, slot: u32, now: Instant) -> Message {
         let entry = &mut self.slots[slot as usize];
-        let message = std::mem::take(&mut entry.message);
+        let message = entry.message.take().expect(OCCUPIED);
         let next = std::mem::replace(&mut entry.next, self.free);
         entry.state = State::Free;
         self.free = slot;
@@ -363,7 +384,19 @@ impl Store {
         (self.last, self.ties)
     }
 
-    fn is_leased(&self, slot: u32, generation: u32, until: Instant) -> bool {
+    /// When the first lease ends.
+    fn first_lease(&mut self) -> Option<Instant> {
+        while self.leases.front().is_some_and(|&entry| !self.is_leased(entry)) {
+            self.leases.pop_front();
+        }
+        while self.extended.peek().is_some_and(|&Reverse(entry)| !self.is_leased(entry)) {
+            self.extended.pop();
+        }
+        let extended = self.extended.peek().map(|Reverse((until, ..))| *until);
+        self.leases.front().map(|(until, ..)| *until).into_iter().chain(extended).min()
+    }
+
+    fn is_leased(&self, (until, slot, generation): LeaseEntry) -> bool {
         let entry = &self.slots[slot as usize];
         entry.state == State::InFlight && entry.generation == generation && entry.until == until
     }

@@ -49,23 +49,26 @@ impl Service<Message> for MemoryTopic {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, message: Message) -> Publish {
-        let message = message.into_outgoing();
-        if let Err(error) = self.shared.publish.check(&message) {
-            return Publish::done(Err(error));
+    fn call(&mut self, mut message: Message) -> Publish {
+        if was_received(&message) {
+            message = message.into_outgoing();
+        }
+        if !self.shared.plainly_fits(&message) {
+            if let Err(error) = self.shared.publish.check(&message) {
+                return Publish::done(Err(error));
+            }
         }
         let lost = match self.shared.faults.on_publish(&self.shared.name) {
             Some(Fault { error, applied: false }) => return Publish::done(Err(error)),
             fault => fault.map(|fault| fault.error),
         };
-        let state = match self.shared.admit(message, Entry::Asked) {
-            Admitted::Done(result) => State::Done(result),
+        match self.shared.admit(message, Entry::Asked) {
+            Admitted::Done(result) => Publish { done: Some(result), waiting: None, lost },
             Admitted::Full(message) => {
                 let place = Place::new(&self.shared, Some(self.shared.weigh(&message)));
-                State::Waiting { place, message: Some(message) }
+                Publish { done: None, waiting: Some(Box::new((place, Some(message)))), lost }
             }
-        };
-        Publish { state, lost }
+        }
     }
 }
 
@@ -85,21 +88,17 @@ impl fmt::Debug for MemoryTopic {
 /// The future of a call of [`MemoryTopic`].
 #[must_use = "futures do nothing unless polled"]
 pub struct Publish {
-    state: State,
+    done: Option<Result<Published, Error>>,
+    /// Boxed, so that a call that does not wait moves no message about. One that does is rare, as full
+    /// topics are not ready.
+    waiting: Option<Box<(Place, Option<Message>)>>,
     /// The fault that hides the receipt.
     lost: Option<Error>,
 }
 
-// Not boxed, which would cost an allocation per message while the queue is full.
-enum State {
-    Done(Result<Published, Error>),
-    Waiting { place: Place, message: Option<Message> },
-    Taken,
-}
-
 impl Publish {
     fn done(result: Result<Published, Error>) -> Self {
-        Self { state: State::Done(result), lost: None }
+        Self { done: Some(result), waiting: None, lost: None }
     }
 }
 
@@ -109,24 +108,27 @@ impl Future for Publish {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // A publisher in a loop never waits while there is room, and must let others run all the same.
         let coop = ready!(poll_proceed(cx));
-        if let State::Waiting { place, message } = &mut self.state {
-            let result = ready!(place.poll_admit(message, cx));
-            self.state = State::Done(result);
+        if let Some(waiting) = &mut self.waiting {
+            let (place, message) = &mut **waiting;
+            self.done = Some(ready!(place.poll_admit(message, cx)));
+            self.waiting = None;
         }
         coop.made_progress();
-        match std::mem::replace(&mut self.state, State::Taken) {
-            State::Done(result) => Poll::Ready(match self.lost.take() {
-                Some(error) => result.and(Err(error)),
-                None => result,
-            }),
-            State::Waiting { .. } | State::Taken => panic!("`Publish` polled after completion"),
-        }
+        let result = self.done.take().expect("`Publish` is not polled after completion");
+        Poll::Ready(match self.lost.take() {
+            Some(error) => result.and(Err(error)),
+            None => result,
+        })
     }
 }
 
 impl fmt::Debug for Publish {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let waiting = matches!(self.state, State::Waiting { .. });
-        f.debug_struct("Publish").field("waiting", &waiting).finish_non_exhaustive()
+        f.debug_struct("Publish").field("waiting", &self.waiting.is_some()).finish_non_exhaustive()
     }
+}
+
+/// Whether there is anything for [`Message::into_outgoing`] to drop.
+fn was_received(message: &Message) -> bool {
+    message.attempt() > 0 || message.source().is_some() || message.published().is_some() || message.lease().is_some()
 }
