@@ -24,6 +24,8 @@ const AGAIN: Backoff = Backoff::exponential(Duration::from_millis(50), Duration:
 pub(super) struct Instance<S> {
     prototype: Arc<Mutex<S>>,
     service: S,
+    /// Why it failed to become ready: it must not be asked again.
+    failure: Option<Reason>,
 }
 
 /// How a call ended.
@@ -40,20 +42,21 @@ pub(super) enum End<T> {
 
 impl<S: Clone> Instance<S> {
     pub(super) fn new(prototype: &Arc<Mutex<S>>) -> Self {
-        Self { prototype: Arc::clone(prototype), service: clone(prototype) }
+        Self { prototype: Arc::clone(prototype), service: clone(prototype), failure: None }
     }
 
     /// Replaces the clone by a new one, which holds no permit and no half-done call.
     pub(super) fn renew(&mut self) {
         self.service = clone(&self.prototype);
+        self.failure = None;
     }
 
-    /// Whether the service takes a call now. If not, the task is woken when it may.
+    /// Whether the service takes a call now. If not, [`ready`](Self::ready) waits until it does.
     pub(super) async fn is_ready<T>(&mut self) -> bool
     where
-        S: Service<T>,
+        S: Service<T, Error: Into<BoxError>>,
     {
-        poll_fn(|cx| Poll::Ready(matches!(guard(|| self.service.poll_ready(cx)), Ok(Poll::Ready(Ok(())))))).await
+        poll_fn(|cx| Poll::Ready(matches!(self.poll_ready(cx), Poll::Ready(true)))).await
     }
 
     /// Waits until the service takes a call. `false` if `stop` came first.
@@ -63,26 +66,36 @@ impl<S: Clone> Instance<S> {
     {
         let mut failures = 0;
         loop {
-            let ready = poll_fn(|cx| match guard(|| self.service.poll_ready(cx)) {
-                Ok(poll) => poll.map_err(|error| Reason::from(error.into().to_string())),
-                Err(panic) => Poll::Ready(Err(panic.into())),
-            });
-            let error = tokio::select! {
+            tokio::select! {
                 biased;
-                ready = ready => match ready {
-                    Ok(()) => return true,
-                    Err(error) => error,
-                },
+                ready = poll_fn(|cx| self.poll_ready(cx)) => if ready { return true },
                 () = stop.stopped() => return false,
-            };
+            }
             failures += 1;
-            tracing::error!(%error, "receiver failed to become ready, another clone is tried");
+            let error = self.failure.as_deref().unwrap_or_default();
+            tracing::error!(error, "receiver failed to become ready, another clone is tried");
             self.renew();
             tokio::select! {
                 () = sleep(AGAIN.delay(failures)) => {}
                 () = stop.stopped() => return false,
             }
         }
+    }
+
+    /// `false` if it failed.
+    fn poll_ready<T>(&mut self, cx: &mut Context<'_>) -> Poll<bool>
+    where
+        S: Service<T, Error: Into<BoxError>>,
+    {
+        if self.failure.is_none() {
+            match guard(|| self.service.poll_ready(cx)) {
+                Ok(Poll::Pending) => return Poll::Pending,
+                Ok(Poll::Ready(Ok(()))) => return Poll::Ready(true),
+                Ok(Poll::Ready(Err(error))) => self.failure = Some(error.into().to_string().into()),
+                Err(panic) => self.failure = Some(panic.into()),
+            }
+        }
+        Poll::Ready(false)
     }
 
     /// Calls the service, which is ready. The call itself may panic.

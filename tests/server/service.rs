@@ -115,6 +115,21 @@ impl Service<Message> for Brittle {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_clone_that_fails_to_become_ready_is_replaced_and_not_used_again() {
+    for panics in [false, true] {
+        let queue = MemoryQueue::new("jobs");
+        publish_numbers(&queue, 3).await;
+        let brittle = Brittle { good_from: 4, panics, ..Brittle::default() };
+        let misused = Arc::clone(&brittle.misused);
+
+        let report = serve_for(server(queue.clone()).concurrency(1), MINUTE, brittle).await;
+
+        assert_eq!((report.metrics.acked, report.metrics.retried), (3, 0));
+        assert_eq!(misused.load(Relaxed), 0, "after a failure a service is at its end");
+    }
+}
+
 /// Counts calls of clones that were not made ready before.
 struct Strict {
     ready: bool,
