@@ -169,6 +169,35 @@ async fn passing_lanes_let_followers_pass_a_message_that_failed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_retry_held_here_runs_beside_no_other_of_its_key() {
+    let queue = queue();
+    publish_keyed(&queue, &[("a", "a1"), ("a", "a2"), ("a", "a3")]).await;
+    // A queue that cannot put off a retry has the server hold it.
+    let spy = Spy::new(&queue).with(|capabilities| capabilities.retry_delay = Delay::None);
+    let (seen, running) = (Seen::default(), Gauge::default());
+
+    let (log, gauge) = (seen.clone(), running.clone());
+    let report = serve_for(
+        server(spy).lanes(Lanes::Passing),
+        MINUTE,
+        service_fn(move |message: Message| {
+            log.note(&message);
+            let entered = gauge.enter();
+            let fails = text(&message) == "a1" && log.count_of(&message) == 1;
+            async move {
+                let _entered = entered;
+                sleep(SECOND * 3 / 4).await;
+                if fails { Err("later") } else { Ok(()) }
+            }
+        }),
+    )
+    .await;
+
+    assert_eq!((running.most(), report.metrics.acked, report.metrics.fetched), (1, 3, 3));
+    assert_eq!(seen.sorted(), ["a1", "a1", "a2", "a3"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn other_keys_progress_while_one_is_stuck() {
     let queue = queue();
     publish_keyed(&queue, &[("a", "a1"), ("a", "a2"), ("a", "a3")]).await;

@@ -31,7 +31,7 @@ pub(super) struct Schedule<R> {
     /// Deliveries that wait for one of their lane. A lane is in here for as long as it is busy.
     lanes: HashMap<(usize, u64), VecDeque<Job>>,
     /// Deliveries that wait for a time, by that time and their number.
-    held: BTreeMap<(Instant, u64), Job>,
+    held: BTreeMap<(Instant, u64), Held>,
     hasher: RandomState,
     bytes: usize,
     deliveries: u64,
@@ -45,6 +45,13 @@ pub(super) struct Schedule<R> {
     workers_wanted: usize,
     foreman: Arc<Notify>,
     alarm: time::Alarm,
+}
+
+/// A delivery that waits for its next attempt.
+struct Held {
+    job: Job,
+    /// Those behind it in its lane pass, and it lines up again.
+    open: bool,
 }
 
 struct Limits {
@@ -206,14 +213,7 @@ impl<R: Clone> Schedule<R> {
             self.bytes += slot.bytes;
             self.lines[at].outstanding += 1;
             let job = Job { message, key: self.slots.insert(slot) };
-            match lane.map(|lane| self.lanes.entry((at, lane))) {
-                Some(Entry::Occupied(mut busy)) => busy.get_mut().push_back(job),
-                Some(Entry::Vacant(free)) => {
-                    free.insert(VecDeque::new());
-                    self.lines[at].ready.push_back(job);
-                }
-                None => self.lines[at].ready.push_back(job),
-            }
+            self.line_up(at, lane, job);
         }
         if self.is_any_ready() {
             self.wake_worker();
@@ -341,19 +341,17 @@ impl<R: Clone> Schedule<R> {
         slot.local_attempts += 1;
         slot.control = None;
         self.lines[line].running -= usize::from(std::mem::take(&mut slot.running));
-        if open {
-            if let Some(lane) = slot.lane.take() {
-                self.open_lane(line, lane);
-            }
+        if let Some(lane) = slot.lane.filter(|_| open) {
+            self.open_lane(line, lane);
         }
-        self.held.insert((due, delivery), Job { message, key });
+        self.held.insert((due, delivery), Held { job: Job { message, key }, open });
         self.alarm.set(due);
     }
 
     /// Begins the drain: what was not started is taken out, and nothing more is handed out.
     pub(super) fn drain(&mut self) -> Vec<Slot<R>> {
         self.draining = true;
-        let held = std::mem::take(&mut self.held).into_values();
+        let held = std::mem::take(&mut self.held).into_values().map(|held| held.job);
         let lanes = std::mem::take(&mut self.lanes).into_values().flatten();
         let ready = self.lines.iter_mut().flat_map(|line| std::mem::take(&mut line.ready));
         let mut keys: Vec<usize> = held.chain(ready).chain(lanes).map(|job| job.key).collect();
@@ -416,6 +414,18 @@ impl<R: Clone> Schedule<R> {
             self.open_lane(slot.line, lane);
         }
         slot
+    }
+
+    /// Has a delivery wait for a worker, behind those of its lane.
+    fn line_up(&mut self, line: usize, lane: Option<u64>, job: Job) {
+        match lane.map(|lane| self.lanes.entry((line, lane))) {
+            Some(Entry::Occupied(mut busy)) => busy.get_mut().push_back(job),
+            Some(Entry::Vacant(free)) => {
+                free.insert(VecDeque::new());
+                self.lines[line].ready.push_back(job);
+            }
+            None => self.lines[line].ready.push_back(job),
+        }
     }
 
     /// Lets the next of a lane go, or forgets the lane.

@@ -7,7 +7,7 @@ use chappe_core::{Cancelled, MessageId};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::{Renewal, Schedule};
+use super::{Held, Renewal, Schedule};
 
 /// Wakes the timekeeper, and knows when it will look by itself.
 pub(super) struct Alarm {
@@ -113,9 +113,14 @@ impl<R: Clone> Schedule<R> {
             if due > now {
                 return Some(due);
             }
-            let job = entry.remove();
-            let line = self.slots[job.key].line;
-            self.lines[line].ready.push_back(job);
+            let Held { job, open } = entry.remove();
+            let slot = &self.slots[job.key];
+            let (line, lane) = (slot.line, slot.lane);
+            if open {
+                self.line_up(line, lane, job);
+            } else {
+                self.lines[line].ready.push_back(job);
+            }
             self.wake_worker();
         }
         None
