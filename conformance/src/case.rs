@@ -8,24 +8,10 @@ use futures_util::future::BoxFuture;
 /// One behaviour, checked on a queue or bus of its own.
 ///
 /// `B` is what the case is given to work with.
-pub struct Case<'a, B> {
+pub(crate) struct Case<'a, B> {
     pub(crate) theme: &'static str,
     pub(crate) name: &'static str,
     pub(crate) run: fn(B) -> BoxFuture<'a, Verdict>,
-}
-
-impl<B> Case<'_, B> {
-    /// What the case is about, such as `queue/lease`.
-    #[must_use]
-    pub fn theme(&self) -> &'static str {
-        self.theme
-    }
-
-    /// The behaviour, as a sentence with underscores.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        self.name
-    }
 }
 
 impl<B> Clone for Case<'_, B> {

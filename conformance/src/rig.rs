@@ -359,7 +359,7 @@ pub(crate) fn refusal(published: Result<Published, Error>) -> Error {
     }
 }
 
-fn fresh_name() -> String {
+pub(crate) fn fresh_name() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
