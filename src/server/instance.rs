@@ -29,7 +29,7 @@ pub(super) struct Instance<S> {
 }
 
 /// How a call ended.
-pub(super) enum End<T> {
+pub(crate) enum End<T> {
     /// The service answered.
     Answer(Result<T, BoxError>),
     /// It panicked, and said this.
@@ -127,7 +127,7 @@ where
 }
 
 /// Waits for the end of a call that did not end at once.
-pub(super) async fn finish_call<F, A, T, E>(
+pub(crate) async fn finish_call<F, A, T, E>(
     mut call: Pin<&mut F>,
     span: &Span,
     convert: fn(A) -> T,
@@ -150,7 +150,7 @@ where
 }
 
 /// Runs the user's code; a panic becomes what it said.
-fn guard<T>(code: impl FnOnce() -> T) -> Result<T, String> {
+pub(crate) fn guard<T>(code: impl FnOnce() -> T) -> Result<T, String> {
     // Whatever the panic left half done is dropped with the clone it happened in.
     catch_unwind(AssertUnwindSafe(code)).map_err(|panic| message(&*panic))
 }

@@ -30,7 +30,7 @@ mod backoff;
 mod batch;
 mod broadcast;
 mod handle;
-mod instance;
+pub(crate) mod instance;
 mod metrics;
 mod options;
 mod pump;
