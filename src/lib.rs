@@ -25,6 +25,7 @@ pub mod extract;
 pub mod handler;
 pub mod router;
 pub mod server;
+pub mod testing;
 
 #[cfg(feature = "memory")]
 pub use chappe_memory as memory;
