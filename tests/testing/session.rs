@@ -103,14 +103,13 @@ async fn dead_letters_are_followed_to_where_they_are_handled() {
     let (orders, dead) = (session.track(queue), session.track(dead));
     orders.dead_letters_to(&dead);
     serve(&session, &orders, |_| async { Ok(Outcome::reject("bad")) });
-    serve(&session, &dead, |_| async {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-        Ok(())
-    });
 
-    orders.track_topic(orders.get_ref().topic()).publish("a").await.unwrap();
+    orders.topic().publish("a").await.unwrap();
+    let before = session.settled_within(Duration::from_secs(60)).await.unwrap_err();
+    serve(&session, &dead, ack);
     let summary = session.settled().await;
 
+    assert_eq!(*before.summary().pending("orders.dead")[0].fate(), Fate::Queued);
     summary.assert_dead_lettered("orders", 1).assert_acked("orders.dead", 1);
 }
 
