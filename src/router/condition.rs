@@ -41,7 +41,7 @@ impl Condition {
             Self::Any => true,
             Self::Attribute(names, Is::Present) => names.exist_in(message.attributes()),
             Self::Attribute(names, is) => names.find_in(message.attributes()).is_some_and(|text| is.holds(text)),
-            Self::Source(is) => message.source().as_deref().is_some_and(|source| is.holds(source)),
+            Self::Source(is) => message.source().is_some_and(|source| is.holds(source)),
             Self::All(conditions) => conditions.iter().all(|condition| condition.matches(message)),
             Self::Either(conditions) => conditions.iter().any(|condition| condition.matches(message)),
             Self::Not(condition) => !condition.matches(message),

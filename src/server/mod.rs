@@ -7,7 +7,7 @@
 //!                        └──────┴─ timekeeper: leases, retries held here, throttling
 //! ```
 //!
-//! - A **pump** per queue asks the [schedule] for room and fetches no more than that.
+//! - A **pump** per queue asks the schedule for room and fetches no more than that.
 //! - **Workers** take jobs from the schedule and call the receiver. They are added as they are needed, up to
 //!   the [concurrency](Server::concurrency).
 //! - A **settler** per queue tells it what became of its messages, in batches, until that got through.
@@ -103,7 +103,7 @@ impl<Q: Queue> Server<Q> {
     ///
     /// While all have messages, each has its weight's share of them handled; what one does not use goes to
     /// the others, and it gains no credit by that. Queues of different kinds fit together as
-    /// [`DynQueue`](chappe_core::backend::DynQueue)s.
+    /// [`DynQueue`](chappe_core::DynQueue)s.
     ///
     /// A weight of 0 and an empty list are errors of [`serve`](Self::serve).
     pub fn weighted(queues: impl IntoIterator<Item = (Q, u32)>) -> Self {
