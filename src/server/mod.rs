@@ -119,7 +119,8 @@ impl<Q: Queue> Server<Q> {
     /// Sets how many handlers run at a time. The default is 64; 0 is an error of [`serve`](Self::serve).
     ///
     /// No more than that are fetched and unsettled, so nothing waits here while its lease runs; see
-    /// [`prefetch`](Self::prefetch) to trade that for fewer fetches.
+    /// [`prefetch`](Self::prefetch) to trade that for fewer fetches. Where retries are held here, because the
+    /// queue cannot put them off or for the sake of order, up to as many again wait for theirs.
     pub fn concurrency(mut self, handlers: usize) -> Self {
         self.options.concurrency = handlers;
         self

@@ -133,3 +133,28 @@ async fn a_subscription_that_ends_for_good_ends_serving() {
 
     assert_eq!(error.fatal_error().map(chappe::Error::kind), Some(ErrorKind::Closed));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_that_fails_does_not_hold_up_the_others() {
+    let bus = Bus::new();
+    bus.say("bad");
+    let seen = Seen::default();
+    let log = seen.clone();
+    let one_worker = Server::new(subscribed(&bus)).backoff(Backoff::fixed(MINUTE)).concurrency(1);
+    let served = spawn(
+        one_worker,
+        service_fn(move |message: Message| {
+            log.note(&message);
+            ready(if text(&message) == "bad" { Err("always") } else { Ok(()) })
+        }),
+    );
+    sleep(SECOND).await;
+
+    for body in ["a", "b", "c"] {
+        bus.say(body);
+        sleep(SECOND).await;
+    }
+
+    assert_eq!(seen.bodies(), ["bad", "a", "b", "c"], "its worker is free for the minute it waits");
+    served.stop().await.unwrap();
+}

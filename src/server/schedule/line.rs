@@ -25,6 +25,8 @@ pub(super) struct Line {
     pub(super) outstanding: usize,
     /// Of those, in the hands of workers.
     pub(super) running: usize,
+    /// Of those, waiting here for their next attempt.
+    pub(super) held: usize,
     /// Settlements on their way to the queue.
     pub(super) settling: usize,
     /// How many may wait beside those that run, where several queues share the server.
@@ -58,6 +60,7 @@ impl Line {
             ready: VecDeque::new(),
             outstanding: 0,
             running: 0,
+            held: 0,
             settling: 0,
             share: usize::MAX,
             max_fetch: capabilities.max_fetch,

@@ -152,13 +152,15 @@ impl<R: Clone> Schedule<R> {
         {
             return 0;
         }
-        let room = if self.lines.len() == 1 {
-            self.limits.max_unsettled.saturating_sub(line.outstanding)
+        let (limit, out) = if self.lines.len() == 1 {
+            (self.limits.max_unsettled, line.outstanding)
         } else {
             // What runs is limited by the number of workers. Each queue has some waiting beside those, or
             // there would be nothing to choose from by weight.
-            line.share.saturating_sub(line.outstanding - line.running)
+            (line.share, line.outstanding - line.running)
         };
+        // Those that failed and wait here do not stand in the way of others, unless there are too many.
+        let room = limit.saturating_sub(out - line.held.min(limit));
         // The sizes of what is fetched are not known before; the average so far has to do.
         let average = (self.bytes / self.slots.len().max(1)).max(1);
         let fitting = ((self.limits.max_bytes - self.bytes) / average).max(1);
@@ -344,6 +346,8 @@ impl<R: Clone> Schedule<R> {
         if let Some(lane) = slot.lane.filter(|_| open) {
             self.open_lane(line, lane);
         }
+        self.lines[line].held += 1;
+        self.wake_pump(line);
         self.held.insert((due, delivery), Held { job: Job { message, key }, open });
         self.alarm.set(due);
     }
@@ -352,6 +356,7 @@ impl<R: Clone> Schedule<R> {
     pub(super) fn drain(&mut self) -> Vec<Slot<R>> {
         self.draining = true;
         let held = std::mem::take(&mut self.held).into_values().map(|held| held.job);
+        self.lines.iter_mut().for_each(|line| line.held = 0);
         let lanes = std::mem::take(&mut self.lanes).into_values().flatten();
         let ready = self.lines.iter_mut().flat_map(|line| std::mem::take(&mut line.ready));
         let mut keys: Vec<usize> = held.chain(ready).chain(lanes).map(|job| job.key).collect();

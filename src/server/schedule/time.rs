@@ -116,6 +116,7 @@ impl<R: Clone> Schedule<R> {
             let Held { job, open } = entry.remove();
             let slot = &self.slots[job.key];
             let (line, lane) = (slot.line, slot.lane);
+            self.lines[line].held -= 1;
             if open {
                 self.line_up(line, lane, job);
             } else {
