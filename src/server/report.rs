@@ -16,18 +16,20 @@ pub struct Report {
     pub metrics: Metrics,
     /// The messages whose handlers were cancelled at the deadline; they went back to their queue.
     pub aborted: Vec<MessageId>,
-    /// The messages whose settlement could not be brought to the broker; they are delivered again when
-    /// their lease ends, handled or not.
+    /// The messages whose settlement could not be brought to the broker before the end; they are delivered
+    /// again when their lease ends, handled or not.
     pub unsettled: Vec<MessageId>,
     /// How long it took from the shutdown to the end.
     pub drain: Duration,
+    /// How many settlements were given up after the shutdown was asked for.
+    pub(super) given_up: u64,
 }
 
 impl Report {
-    /// Whether every handler ran to its end and every settlement reached the broker.
+    /// Whether every handler ran to its end, and every settlement of the shutdown reached the broker.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.metrics.aborted == 0 && self.metrics.unsettled == 0
+        self.metrics.aborted == 0 && self.given_up == 0
     }
 }
 
@@ -36,7 +38,7 @@ impl fmt::Display for Report {
         let Metrics { acked, retried, dead_lettered, released, .. } = self.metrics;
         write!(f, "{acked} acked, {retried} retried, {dead_lettered} dead-lettered, {released} released")?;
         if !self.is_clean() {
-            write!(f, ", {} aborted, {} unsettled", self.metrics.aborted, self.metrics.unsettled)?;
+            write!(f, ", {} aborted, {} unsettled", self.metrics.aborted, self.given_up)?;
         }
         write!(f, ", drained in {:?}", self.drain)
     }
@@ -94,7 +96,7 @@ impl fmt::Display for ServeError {
             Cause::Deadline => write!(
                 f,
                 "shutdown passed its deadline: {} handlers were cancelled and {} messages are unsettled",
-                self.report.metrics.aborted, self.report.metrics.unsettled
+                self.report.metrics.aborted, self.report.given_up
             ),
         }
     }

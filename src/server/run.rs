@@ -42,13 +42,16 @@ pub(super) async fn run<Q: Queue>(
     shared.control.enter(State::Draining);
     // The end may come from an error, in which case nobody has asked yet.
     shared.control.request(None);
+    let given_up = shared.control.meters.unsettled.get();
     shared.drain();
     tasks.finish_handlers(&shared).await;
     tasks.flush(&shared).await;
     close(&shared).await;
     let leftover = std::mem::take(&mut *shared.leftover());
+    let metrics = shared.control.meters.snapshot();
     let report = Report {
-        metrics: shared.control.meters.snapshot(),
+        given_up: metrics.unsettled - given_up,
+        metrics,
         aborted: leftover.aborted,
         unsettled: leftover.unsettled,
         drain: began.elapsed(),

@@ -40,8 +40,8 @@ pub(super) struct Due<R> {
 
 /// What is needed to follow up a settlement.
 pub(super) struct Ticket {
-    /// Of a lease that is renewed: where its slot is.
-    pub(super) key: usize,
+    /// Of a lease that is renewed: where its slot is. There is none any more when a message is settled.
+    pub(super) key: Option<usize>,
     pub(super) delivery: u64,
     pub(super) line: usize,
     pub(super) id: Option<MessageId>,
@@ -144,7 +144,8 @@ pub(super) async fn run<Q: Queue>(shared: Arc<Shared<Q>>, line: usize) {
     }
     source.settle.collect(&mut ready);
     let waiting = ready.into_iter().chain(again.into_values()).filter(|due| due.settlement.action.is_final());
-    let left: Vec<Ticket> = waiting.map(|due| due.ticket).chain(tickets.into_values().flatten()).collect();
+    let called = tickets.into_values().flatten().filter(|ticket| ticket.key.is_none());
+    let left: Vec<Ticket> = waiting.map(|due| due.ticket).chain(called).collect();
     shared.control.meters.unsettled.add(left.len() as u64);
     shared.leftover().unsettled.extend(left.into_iter().filter_map(|ticket| ticket.id));
 }
@@ -187,8 +188,8 @@ fn follow_up<Q: Queue>(
     let mut handled = Vec::new();
     for (mut settlement, mut ticket) in batch.drain(..).zip(tickets.drain(..)) {
         let outcome = std::mem::replace(&mut settlement.result, SettleResult::Pending);
-        if let Action::Extend { by } = settlement.action {
-            renewals.push((ticket.key, ticket.delivery, outcome, sent + by));
+        if let (Action::Extend { by }, Some(key)) = (&settlement.action, ticket.key) {
+            renewals.push((key, ticket.delivery, outcome, sent + *by));
             continue;
         }
         let retryable = match &outcome {
@@ -221,7 +222,10 @@ fn follow_up<Q: Queue>(
                 if settlement.action == Action::Ack {
                     handled.push(id.clone());
                 }
-                shared.leftover().unsettled.push(id);
+                // Before, it is just counted: the list would grow for as long as the server lives.
+                if shared.is_draining() {
+                    shared.leftover().unsettled.push(id);
+                }
             }
             continue;
         }

@@ -203,7 +203,7 @@ pub(super) fn due<R>(slot: Slot<R>, action: Action, message: Option<Message>) ->
         action,
         message,
         super::settle::Ticket {
-            key: 0,
+            key: None,
             delivery: slot.delivery,
             line: slot.line,
             id: slot.id,

@@ -20,7 +20,7 @@ pub(super) async fn run<Q: Queue>(shared: Arc<Shared<Q>>) {
         }
         dues.extend(renewals.drain(..).map(|renewal| {
             let ticket = Ticket {
-                key: renewal.key,
+                key: Some(renewal.key),
                 delivery: renewal.delivery,
                 line: renewal.line,
                 id: None,

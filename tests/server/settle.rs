@@ -83,6 +83,22 @@ async fn an_ack_whose_reply_is_lost_is_not_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_settlement_no_retry_can_mend_is_given_up_and_counted() {
+    let queue = MemoryQueue::builder("jobs").lease(5 * SECOND).build().unwrap();
+    publish(&queue, ["x"]).await;
+    let mut refused = false;
+    let spy = Spy::new(&queue).on_settle(move |_| {
+        if std::mem::replace(&mut refused, true) { Reply::Pass } else { Reply::Fail(ErrorKind::PermissionDenied) }
+    });
+    let seen = Seen::default();
+
+    let report = serve_for(server(spy), MINUTE, notes(&seen, Duration::ZERO)).await;
+
+    assert_eq!((report.metrics.unsettled, report.metrics.settle_retries), (1, 0));
+    assert_eq!((seen.count(), report.metrics.acked_again, report.metrics.acked), (1, 1, 1), "it came again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dead_letter_that_cannot_be_stored_stays_where_it_is() {
     let (queue, dead) = MemoryQueue::with_dead_letter("jobs");
     publish(&queue, ["x"]).await;

@@ -226,6 +226,22 @@ async fn a_call_that_hangs_is_given_up_as_well() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_settlement_given_up_long_ago_does_not_spoil_a_clean_shutdown() {
+    let queue = MemoryQueue::new("jobs");
+    publish(&queue, ["x"]).await;
+    let mut refused = false;
+    let spy = Spy::new(&queue).on_settle(move |entry| {
+        let refuse = entry.action == Action::Ack && !std::mem::replace(&mut refused, true);
+        if refuse { Reply::Fail(ErrorKind::PermissionDenied) } else { Reply::Pass }
+    });
+
+    let report = serve_for(server(spy), 3600 * SECOND, takes(SECOND)).await;
+
+    assert_eq!((report.metrics.unsettled, report.unsettled.len()), (1, 0), "it is counted, and came again since");
+    assert!(report.is_clean() && queue.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_server_may_be_shut_down_before_it_is_served() {
     let queue = MemoryQueue::new("jobs");
     publish(&queue, ["x"]).await;
