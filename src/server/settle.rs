@@ -185,7 +185,7 @@ fn follow_up<Q: Queue>(
     let call_retryable = result.as_ref().map_or_else(Error::is_retryable, |()| true);
     let mut counts = Counts::default();
     let mut renewals = Vec::new();
-    let mut handled = Vec::new();
+    let (mut handled, mut told) = (Vec::new(), Vec::new());
     for (mut settlement, mut ticket) in batch.drain(..).zip(tickets.drain(..)) {
         let outcome = std::mem::replace(&mut settlement.result, SettleResult::Pending);
         if let (Action::Extend { by }, Some(key)) = (&settlement.action, ticket.key) {
@@ -195,6 +195,7 @@ fn follow_up<Q: Queue>(
         let retryable = match &outcome {
             SettleResult::Done => {
                 counts.done(&settlement.action);
+                told.extend(ticket.id.filter(|_| settlement.action == Action::Ack && ticket.tries > 0));
                 continue;
             }
             SettleResult::Failed(error) if error.kind() != ErrorKind::LeaseLost => {
@@ -212,6 +213,8 @@ fn follow_up<Q: Queue>(
         let over = ticket.until.is_some_and(|until| until <= Instant::now());
         if retryable && !over {
             ticket.tries += 1;
+            // Its lease may end, and the message come again, before the next try.
+            handled.extend(ticket.id.clone().filter(|_| settlement.action == Action::Ack && ticket.tries == 1));
         } else if let (Action::DeadLetter { .. }, false) = (&settlement.action, over) {
             // It stays where it is, and is tried again for ever rather than lost.
             let delay = shared.options.backoff.bound(u32::MAX);
@@ -245,6 +248,7 @@ fn follow_up<Q: Queue>(
         }
     }
     handled.into_iter().for_each(|id| schedule.remember(line, id));
+    told.iter().for_each(|id| schedule.forget(line, id));
     schedule.settled(line, counts.total());
     batch
 }

@@ -83,6 +83,24 @@ async fn an_ack_whose_reply_is_lost_is_not_an_error() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_ack_that_never_got_through_is_remembered_beyond_the_lease() {
+    let queue = MemoryQueue::builder("jobs").lease(5 * SECOND).build().unwrap();
+    publish(&queue, ["x"]).await;
+    // The broker hears nothing for well over a lease, and fetching goes on.
+    let start = tokio::time::Instant::now();
+    let spy = Spy::new(&queue).on_settle(move |_| {
+        if start.elapsed() < 12 * SECOND { Reply::Fail(ErrorKind::Unavailable) } else { Reply::Pass }
+    });
+    let seen = Seen::default();
+
+    let report = serve_for(server(spy), 2 * MINUTE, notes(&seen, Duration::ZERO)).await;
+
+    assert_eq!(seen.count(), 1, "every redelivery is acknowledged and not handled");
+    assert!(report.metrics.acked_again >= 1 && queue.is_empty());
+    assert_eq!(report.metrics.acked, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_settlement_no_retry_can_mend_is_given_up_and_counted() {
     let queue = MemoryQueue::builder("jobs").lease(5 * SECOND).build().unwrap();
     publish(&queue, ["x"]).await;

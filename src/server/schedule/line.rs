@@ -97,6 +97,11 @@ impl Line {
         }
     }
 
+    /// Forgets a message that was remembered.
+    pub(super) fn forget(&mut self, id: &MessageId) {
+        self.remembered.remove(id);
+    }
+
     /// Whether the message was handled before, and only its acknowledgement is missing.
     pub(super) fn recall(&mut self, id: Option<&MessageId>, now: Instant) -> bool {
         if self.remembered.is_empty() {

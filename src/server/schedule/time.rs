@@ -96,6 +96,11 @@ impl<R: Clone> Schedule<R> {
         self.lines[line].remember(id, Instant::now());
     }
 
+    /// Takes note that the acknowledgement of a remembered message got through after all.
+    pub(in crate::server) fn forget(&mut self, line: usize, id: &MessageId) {
+        self.lines[line].forget(id);
+    }
+
     fn end_pause(&mut self, now: Instant) -> Option<Instant> {
         let until = self.paused_until?;
         if until > now {
