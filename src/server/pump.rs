@@ -63,11 +63,17 @@ pub(super) async fn run<Q: Queue>(shared: Arc<Shared<Q>>, line: usize) -> Result
 
 /// Connects, however long it takes. `None` if the server was stopped before.
 async fn connect<Q: Queue>(shared: &Shared<Q>, line: usize) -> Result<Option<Q::Consumer>, Error> {
+    let stop = shared.stop.token();
     let mut failures = 0;
-    while !shared.stop.is_stopped() {
+    while !stop.is_stopped() {
         let mut options = ConsumeOptions::new(shared.stop.token(), shared.options.max_unsettled());
         options.name.clone_from(&shared.options.name);
-        match shared.sources[line].queue.consume(options).await {
+        // Nothing is fetched before this resolves, so nothing is lost when it is dropped.
+        let connected = tokio::select! {
+            connected = shared.sources[line].queue.consume(options) => connected,
+            () = stop.stopped() => break,
+        };
+        match connected {
             Ok(consumer) => {
                 shared.control.fetched(line, Ok(()));
                 shared.connected();

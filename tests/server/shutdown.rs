@@ -325,6 +325,15 @@ async fn a_backoff_of_fetching_is_interrupted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_attempt_that_hangs_is_given_up() {
+    let spy = Spy::new(&MemoryQueue::new("jobs")).hang_consume();
+
+    let report = serve_for(server(spy.clone()), SECOND, never_ends()).await;
+
+    assert_eq!((report.drain, spy.closes()), (Duration::ZERO, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_fetch_that_ignores_the_stop_is_given_up_after_the_deadline() {
     let queue = MemoryQueue::new("jobs");
     publish(&queue, ["x"]).await;

@@ -31,6 +31,10 @@ pub trait Queue: Backend {
     ///
     /// Returned errors that are [retryable](Error::is_retryable) have the server try again after a
     /// backoff; any other ends serving.
+    ///
+    /// # Cancel safety
+    ///
+    /// A server that is shut down drops this future before it resolves. Nothing may be leased by then.
     fn consume(&self, options: ConsumeOptions) -> impl Future<Output = Result<Self::Consumer, Error>> + Send;
 
     /// Settles a batch.
