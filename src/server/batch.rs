@@ -120,8 +120,11 @@ impl<Q: Queue, S: BatchReceiver> BatchWorker<Q, S> {
                     () = sleep_until(deadline) => true,
                     () = stop.stopped() => true,
                 };
-                self.shared.schedule().stop_waiting(&self.bell);
                 if over {
+                    if self.shared.schedule().stop_waiting(&self.bell) {
+                        // Rung for nothing: it must not wake this worker when it parks next.
+                        self.bell = Arc::new(Notify::new());
+                    }
                     return;
                 }
             }
@@ -161,7 +164,12 @@ impl<Q: Queue, S: BatchReceiver> BatchWorker<Q, S> {
         let mut messages = Vec::with_capacity(self.tasks.len());
         let mut schedule = self.shared.schedule();
         for task in self.tasks.drain(..) {
-            let Task { job: Job { mut message, key }, delivery, line, until, local_attempts } = task;
+            let Task { job: Job { mut message, key }, delivery, line, local_attempts, .. } = task;
+            // It may have been lost while the batch was filling up.
+            if schedule.is_lost(key) {
+                self.finished.push(Finished { key, verdict: Verdict::Settle(Action::Forget), message: None });
+                continue;
+            }
             let judge = &self.shared.sources[line].judge;
             let attempt = message.attempt().max(1) + local_attempts;
             if let Some(action) = judge.before(attempt) {
@@ -174,8 +182,7 @@ impl<Q: Queue, S: BatchReceiver> BatchWorker<Q, S> {
                 message.set_attempt(attempt);
             }
             let lease = LeaseControl::new(Arc::clone(&self.shared.timekeeper));
-            message.set_lease(lease.begin(delivery, until));
-            schedule.attach(key, &lease);
+            message.set_lease(lease.begin(delivery, schedule.attach(key, &lease)));
             self.running.push(Running { key, line, attempt, kept, lease });
             messages.push(message);
         }

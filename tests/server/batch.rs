@@ -210,3 +210,37 @@ async fn as_many_batches_run_as_the_concurrency_says() {
     assert_eq!((running.most(), report.metrics.acked), (3, 60));
     assert!(start.elapsed() >= MINUTE);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_comes_as_a_batch_closes_goes_to_another_worker() {
+    // The wake-up for the message and the end of the wait fall on the same instant.
+    for _ in 0..20 {
+        let queue = MemoryQueue::new("jobs");
+        let (seen, start) = (Seen::default(), Instant::now());
+        let log = seen.clone();
+        let slow = service_fn(move |batch: Vec<Message>| {
+            batch.iter().for_each(|message| log.note(message));
+            async move {
+                sleep(MINUTE).await;
+                Ok::<_, BoxError>(vec![(); batch.len()])
+            }
+        });
+        let server = server(queue.clone()).concurrency(2);
+        let handle = server.handle();
+        let serving = tokio::spawn(std::future::IntoFuture::into_future(
+            server.serve_batch(slow, BatchOptions::new(2).max_wait(SECOND)),
+        ));
+        publish(&queue, ["first"]).await;
+        sleep(SECOND).await;
+        publish(&queue, ["second"]).await;
+        sleep(2 * MINUTE).await;
+        handle.shutdown_within(MINUTE);
+        serving.await.unwrap().unwrap();
+
+        let times = seen.times(start);
+        assert!(
+            times.iter().all(|time| *time <= 2 * SECOND),
+            "one waited for a handler that was not its own: {times:?}"
+        );
+    }
+}

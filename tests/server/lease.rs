@@ -243,3 +243,56 @@ async fn a_message_whose_lease_ended_before_its_turn_is_not_started() {
     assert_eq!(report.metrics.leases_lost, 2, "that of the one that ran, and that of the one that waited");
     assert_eq!((report.metrics.acked_again, report.metrics.acked, queue.len()), (1, 2, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_fills_up_slowly_keeps_its_leases_and_shows_them() {
+    let queue = queue();
+    publish(&queue, ["x"]).await;
+    let deadlines = Arc::new(Mutex::new(Vec::new()));
+
+    let log = Arc::clone(&deadlines);
+    let server = server(queue.clone()).concurrency(1);
+    let report = server
+        .serve_batch(
+            service_fn(move |batch: Vec<Message>| {
+                let left = batch[0].lease().unwrap().deadline().unwrap().checked_duration_since(Instant::now());
+                log.lock().unwrap().push(left);
+                ready(Ok::<_, BoxError>(vec![(); batch.len()]))
+            }),
+            BatchOptions::new(10).max_wait(MINUTE),
+        )
+        .with_graceful_shutdown(sleep(2 * MINUTE))
+        .await
+        .unwrap();
+
+    assert_eq!((report.metrics.acked, report.metrics.leases_lost), (1, 0));
+    let left = deadlines.lock().unwrap()[0].expect("the lease had not ended");
+    assert!(left >= LEASE / 2, "{left:?} left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_lost_while_its_batch_fills_up_is_left_out() {
+    let queue = queue();
+    publish(&queue, ["x"]).await;
+    let spy = Spy::new(&queue).on_settle(|entry| match entry.action {
+        Action::Extend { .. } => Reply::Fail(ErrorKind::Unavailable),
+        _ => Reply::Pass,
+    });
+    let seen = Seen::default();
+
+    let log = seen.clone();
+    let report = server(spy)
+        .concurrency(1)
+        .serve_batch(
+            service_fn(move |batch: Vec<Message>| {
+                batch.iter().for_each(|message| log.note(message));
+                ready(Ok::<_, BoxError>(vec![(); batch.len()]))
+            }),
+            BatchOptions::new(2).max_wait(LEASE + SECOND),
+        )
+        .with_graceful_shutdown(sleep(MINUTE))
+        .await
+        .unwrap();
+
+    assert_eq!((seen.attempts(), report.metrics.acked), (vec![2], 1), "the first delivery was not ours any more");
+}

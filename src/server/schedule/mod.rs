@@ -273,9 +273,16 @@ impl<R: Clone> Schedule<R> {
         wait
     }
 
-    /// Takes back what [`wait_for_more`](Self::wait_for_more) asked for.
-    pub(super) fn stop_waiting(&mut self, bell: &Arc<Notify>) {
-        self.idle.retain(|other| !Arc::ptr_eq(other, bell));
+    /// Takes back what [`wait_for_more`](Self::wait_for_more) asked for. Returns whether it was too late:
+    /// then the bell was rung, and another worker is woken in this one's place.
+    pub(super) fn stop_waiting(&mut self, bell: &Arc<Notify>) -> bool {
+        let waiting = self.idle.iter().position(|other| Arc::ptr_eq(other, bell));
+        match waiting {
+            Some(at) => drop(self.idle.remove(at)),
+            None if self.is_any_ready() => self.wake_worker(),
+            None => {}
+        }
+        waiting.is_none()
     }
 
     /// The next job by weight, taken out of its line.
@@ -293,9 +300,11 @@ impl<R: Clone> Schedule<R> {
         Some((chosen, job))
     }
 
-    /// Hands a running delivery the lease its handler sees.
-    pub(super) fn attach(&mut self, key: usize, control: &LeaseControl) {
-        self.slots[key].control = Some(control.clone());
+    /// Hands a running delivery the lease its handler sees, and returns when that ends.
+    pub(super) fn attach(&mut self, key: usize, control: &LeaseControl) -> Option<Instant> {
+        let slot = &mut self.slots[key];
+        slot.control = Some(control.clone());
+        slot.until
     }
 
     /// Takes back jobs a worker has not started, in their old place. Returns those that are too late to be
