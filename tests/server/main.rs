@@ -9,6 +9,7 @@ mod broadcast;
 mod failure;
 mod fetch;
 mod go_msg;
+mod interleaving;
 mod lanes;
 mod lease;
 mod lifecycle;

@@ -28,6 +28,51 @@ async fn full_queues(weights: &[u32], messages: usize) -> Vec<(MemoryQueue, u32)
 }
 
 #[tokio::test(start_paused = true)]
+async fn while_all_have_messages_each_has_its_weights_share_within_a_twentieth() {
+    let mut random = fastrand::Rng::with_seed(65);
+    for round in 0..20 {
+        let weights: Vec<u32> = (0..random.usize(1..=5)).map(|_| random.u32(1..=10)).collect();
+        let concurrency = random.usize(1..=8);
+        // Half of the rounds have handlers that wait, the other half have none that do.
+        let time = if round % 2 == 0 { Duration::from_millis(10) } else { Duration::ZERO };
+        const HANDLED: usize = 1000;
+        let queues = full_queues(&weights, HANDLED).await;
+        let handled: Arc<Mutex<Vec<usize>>> = Arc::default();
+        let server = Server::weighted(queues).concurrency(concurrency);
+        let handle = server.handle();
+
+        let log = Arc::clone(&handled);
+        server
+            .serve(service_fn(move |message: Message| {
+                let mut log = log.lock().unwrap();
+                log.push(source(&message));
+                if log.len() == HANDLED {
+                    handle.shutdown();
+                }
+                async move {
+                    if !time.is_zero() {
+                        sleep(time).await;
+                    }
+                    Ok::<_, BoxError>(())
+                }
+            }))
+            .await
+            .unwrap();
+
+        let handled = handled.lock().unwrap();
+        let total: u32 = weights.iter().sum();
+        for (number, weight) in weights.iter().enumerate() {
+            let share = handled[..HANDLED].iter().filter(|source| **source == number).count() as f64 / HANDLED as f64;
+            let expected = f64::from(*weight) / f64::from(total);
+            assert!(
+                (share - expected).abs() < 0.05,
+                "round {round}: queue {number} of {weights:?} had {share} at concurrency {concurrency}"
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_one_does_not_use_goes_to_the_others_and_idleness_earns_no_credit() {
     let busy = MemoryQueue::new("0");
     let idle = MemoryQueue::new("1");

@@ -23,6 +23,9 @@ mod time;
 use line::Line;
 pub(super) use slot::{Job, Renewal, Slot, Task};
 
+/// How many may wait for the sake of weights alone, where several queues share few workers.
+const MAX_SHARES: u128 = 32;
+
 /// Where all deliveries are between fetch and settlement.
 pub(super) struct Schedule<R> {
     limits: Limits,
@@ -99,11 +102,7 @@ impl<R: Clone> Schedule<R> {
         let mut lines: Vec<Line> =
             queues.into_iter().map(|(capabilities, weight)| Line::new(capabilities, weight)).collect();
         let max_unsettled = options.max_unsettled().get();
-        let weights: u128 = lines.iter().map(|line| u128::from(line.weight)).sum();
-        for line in &mut lines {
-            let share = (max_unsettled as u128 * u128::from(line.weight)).div_ceil(weights);
-            line.share = usize::try_from(share).unwrap_or(usize::MAX);
-        }
+        share_out(&mut lines, max_unsettled);
         let limits = Limits {
             workers: options.concurrency,
             max_unsettled,
@@ -477,4 +476,20 @@ impl<R: Clone> Schedule<R> {
     fn wake_pumps(&mut self) {
         (0..self.lines.len()).for_each(|line| self.wake_pump(line));
     }
+}
+
+/// Sets how many of each queue may wait for a worker, by weight. With few workers they are more in all than
+/// these could take, or rounding up would make all weights the same.
+fn share_out(lines: &mut [Line], max_unsettled: usize) {
+    let weights: u128 = lines.iter().map(|line| u128::from(line.weight)).sum();
+    let divisor = lines.iter().fold(0, |divisor, line| gcd(divisor, line.weight));
+    let in_all = (max_unsettled as u128).max((weights / u128::from(divisor.max(1))).min(MAX_SHARES));
+    for line in lines {
+        let share = (in_all * u128::from(line.weight)).div_ceil(weights.max(1));
+        line.share = usize::try_from(share).unwrap_or(usize::MAX);
+    }
+}
+
+fn gcd(one: u64, other: u64) -> u64 {
+    if other == 0 { one } else { gcd(other, one % other) }
 }
