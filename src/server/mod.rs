@@ -190,7 +190,15 @@ impl<Q: Queue> Server<Q> {
 
     /// Serves messages to `receiver` until the server is shut down. Await what it returns.
     ///
-    /// A server is served once, as this takes it by value.
+    /// A server is served once, as this takes it by value:
+    ///
+    /// ```compile_fail,E0382
+    /// # use chappe::{Receiver, Server, backend::Queue};
+    /// fn twice<Q: Queue, R: Receiver>(server: Server<Q>, receiver: R) {
+    ///     let first = server.serve(receiver.clone());
+    ///     let second = server.serve(receiver);
+    /// }
+    /// ```
     pub fn serve<R: Receiver>(self, receiver: R) -> Serve {
         let prototype = Arc::new(Mutex::new(receiver));
         self.start(move |shared| Box::pin(Worker::new(shared, &prototype).run()))

@@ -55,7 +55,7 @@ impl Ledger {
 }
 
 /// How a handler behaves, drawn for each call.
-async fn handle(message: Message, mut random: Rng, ledger: Ledger) -> Result<Outcome, BoxError> {
+async fn respond(message: Message, mut random: Rng, ledger: Ledger) -> Result<Outcome, BoxError> {
     let body = text(&message);
     drop(message);
     for _ in 0..random.u32(0..3) {
@@ -67,7 +67,8 @@ async fn handle(message: Message, mut random: Rng, ledger: Ledger) -> Result<Out
     }
     match random.u32(0..20) {
         0..=2 => Err("failed".into()),
-        3 => panic!("panicked"),
+        // Without the panic hook, which would fill the terminal.
+        3 => std::panic::resume_unwind(Box::new("panicked")),
         4 => Ok(Outcome::RetryAfter(MILLI * random.u32(0..2000))),
         5 => Ok(Outcome::Throttle(MILLI * random.u32(0..500))),
         6 => Ok(Outcome::reject("rejected")),
@@ -104,7 +105,7 @@ async fn live(queue: &MemoryQueue, random: &mut Rng, ledger: &Ledger) {
     let seed = Arc::new(seed);
     let serving = server.serve(service_fn(move |message: Message| {
         let entered = gauge.enter();
-        let call = handle_call(message, seed.lock().unwrap().fork(), books.clone());
+        let call = respond(message, seed.lock().unwrap().fork(), books.clone());
         async move {
             let _entered = entered;
             call.await
@@ -140,10 +141,6 @@ async fn live(queue: &MemoryQueue, random: &mut Rng, ledger: &Ledger) {
         Err(error) => panic!("nothing is fatal here: {error:?}"),
     };
     check(&report, holds);
-}
-
-async fn handle_call(message: Message, random: Rng, ledger: Ledger) -> Result<Outcome, BoxError> {
-    handle(message, random, ledger).await
 }
 
 /// Every delivery ended in exactly one way.

@@ -1,4 +1,5 @@
 //! The server, served with the memory backend: every way things go wrong, one test each.
+#![allow(clippy::unwrap_used, reason = "a test that goes wrong may panic, in its helpers as well")]
 #![allow(unreachable_pub, reason = "nothing outside can reach the modules of a test")]
 
 #[path = "../support/mod.rs"]

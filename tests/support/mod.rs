@@ -1,6 +1,6 @@
 //! What the tests of the server share: short words, a queue that can be listened in on, a scripted bus.
 
-use std::future::{Future, IntoFuture};
+use std::future::IntoFuture;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -188,14 +188,5 @@ pub struct Entered(Gauge);
 impl Drop for Entered {
     fn drop(&mut self) {
         self.0.0.lock().unwrap().0 -= 1;
-    }
-}
-
-/// Polls a future once, and drops it.
-pub async fn poll_once<F: Future>(future: F) -> Option<F::Output> {
-    tokio::select! {
-        biased;
-        output = future => Some(output),
-        () = std::future::ready(()) => None,
     }
 }
