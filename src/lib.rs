@@ -43,3 +43,8 @@ pub use extract::Json;
 pub use handler::Handler;
 pub use router::Router;
 pub use server::Server;
+
+/// The samples of the readme are compiled as they stand.
+#[cfg(all(doctest, feature = "memory", feature = "json"))]
+#[doc = include_str!("../README.md")]
+mod readme {}
