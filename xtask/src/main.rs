@@ -8,8 +8,10 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
+mod bench;
 mod cargo;
 mod check;
+mod gates;
 mod test;
 
 const HELP: &str = "\
@@ -17,6 +19,8 @@ cargo xtask <task>
 
   test                 runs every test of the workspace, doctests and the build of the examples included
   check [NAME]...      runs all checks, or the named ones: fmt, clippy, docs, features, direction, msrv
+  gates [--bless]      holds allocations and instructions per message to benches/gates.toml, or rewrites it
+  bench [--quick]      measures chappe beside a raw channel and other crates, and prints how they compare
 ";
 
 fn main() -> ExitCode {
@@ -35,6 +39,10 @@ fn run(args: &[&str]) -> Result<()> {
     match args {
         ["test"] => test::run(),
         ["check", names @ ..] => check::run(names),
+        ["gates"] => gates::run(false),
+        ["gates", "--bless"] => gates::run(true),
+        ["bench"] => bench::run(false),
+        ["bench", "--quick"] => bench::run(true),
         ["help" | "--help" | "-h"] | [] => {
             print!("{HELP}");
             Ok(())
