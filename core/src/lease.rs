@@ -45,6 +45,8 @@ struct State {
     until: Option<Instant>,
     wanted: Option<Instant>,
     cancelled: Option<Cancelled>,
+    /// The last wish was for longer than the broker holds a message.
+    refused: bool,
     waiters: usize,
 }
 
@@ -62,7 +64,9 @@ impl Lease {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::LeaseLost`] if the lease has ended or the message is settled.
+    /// - [`ErrorKind::LeaseLost`]: the lease has ended, or the message is settled.
+    /// - [`ErrorKind::Unsupported`]: the broker does not hold a message that long. The lease goes on as
+    ///   before.
     ///
     /// # Cancel safety
     ///
@@ -71,17 +75,22 @@ impl Lease {
         let wanted = Instant::now() + by;
         if let Some(mut state) = self.current().filter(|state| state.until.is_some()) {
             state.wanted = state.wanted.max(Some(wanted));
+            state.refused = false;
         }
         self.shared.keeper.notify_one();
+        let ended = || Error::new(ErrorKind::LeaseLost, "lease cannot be extended, it has ended");
         let granted = self.wait(|state| match (state.cancelled, state.until) {
-            (Some(_), _) => ControlFlow::Break(None),
+            (Some(_), _) => ControlFlow::Break(Err(ended())),
             // Nothing to extend: the broker sets no time.
-            (None, None) => ControlFlow::Break(Some(wanted)),
-            (None, Some(until)) if until >= wanted => ControlFlow::Break(Some(until)),
+            (None, None) => ControlFlow::Break(Ok(wanted)),
+            (None, Some(until)) if until >= wanted => ControlFlow::Break(Ok(until)),
+            (None, Some(_)) if state.refused => ControlFlow::Break(Err(Error::new(
+                ErrorKind::Unsupported,
+                format!("lease cannot be extended by {by:?}, the broker does not hold a message that long"),
+            ))),
             (None, Some(_)) => ControlFlow::Continue(()),
         });
-        let ended = || Error::new(ErrorKind::LeaseLost, "lease cannot be extended, it has ended");
-        granted.await.flatten().ok_or_else(ended)
+        granted.await.unwrap_or_else(|| Err(ended()))
     }
 
     /// Why the handler should stop, if it should.
@@ -174,6 +183,14 @@ impl LeaseControl {
         state.wanted.filter(|_| state.delivery == Some(delivery))
     }
 
+    /// Takes note that the broker does not hold the delivery for as long as its handler wants.
+    pub fn refuse(&self, delivery: u64) {
+        self.change(delivery, |state| {
+            state.wanted = None;
+            state.refused = true;
+        });
+    }
+
     /// Tells the handler of the delivery to stop.
     pub fn cancel(&self, delivery: u64, reason: Cancelled) {
         self.change(delivery, |state| {
@@ -252,6 +269,21 @@ mod tests {
 
         assert_eq!(granted.unwrap(), now + Duration::from_secs(60));
         assert_eq!(control.wanted(1), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_extension_the_broker_refuses_is_an_error_and_the_lease_goes_on() {
+        let control = control();
+        let until = Instant::now() + Duration::from_secs(30);
+        let lease = control.begin(1, Some(until));
+
+        let (refused, ()) = tokio::join!(lease.extend(Duration::from_secs(60)), async {
+            tokio::task::yield_now().await;
+            control.refuse(1);
+        });
+
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::Unsupported);
+        assert_eq!((lease.deadline(), lease.is_cancelled()), (Some(until), None));
     }
 
     #[tokio::test(start_paused = true)]

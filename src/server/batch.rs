@@ -156,7 +156,7 @@ impl<Q: Queue, S: BatchReceiver> BatchWorker<Q, S> {
         if matches!(end, End::Panic(_)) {
             self.instance.renew();
         }
-        self.conclude(end);
+        self.conclude(end, &span);
     }
 
     /// Makes messages of the tasks, each with a lease of its own.
@@ -189,7 +189,7 @@ impl<Q: Queue, S: BatchReceiver> BatchWorker<Q, S> {
         messages
     }
 
-    fn conclude(&mut self, end: End<Vec<S::Answer>>) {
+    fn conclude(&mut self, end: End<Vec<S::Answer>>, span: &Span) {
         let mut answers = match end {
             End::Answer(Ok(answers)) => Ok(answers.into_iter()),
             other => Err(other),
@@ -212,7 +212,7 @@ impl<Q: Queue, S: BatchReceiver> BatchWorker<Q, S> {
                 (Err(_), Some(failure)) => failure.end(),
                 (Err(_), None) => End::Answer(Ok(Outcome::Retry)),
             };
-            let verdict = conclude(&self.shared, line, attempt, end);
+            let verdict = conclude(&self.shared, line, attempt, end, span);
             let message = kept.filter(|_| verdict != Verdict::Settle(Action::Ack));
             self.finished.push(Finished { key, verdict, message });
         }
@@ -250,6 +250,8 @@ impl<Q: Queue, S: BatchReceiver> BatchWorker<Q, S> {
             messaging.operation.name = "process",
             messaging.operation.type = "process",
             messaging.batch.message_count = self.running.len(),
+            error.type = tracing::field::Empty,
+            otel.status_code = tracing::field::Empty,
         )
     }
 }

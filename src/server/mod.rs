@@ -169,8 +169,8 @@ impl<Q: Queue> Server<Q> {
         self
     }
 
-    /// Sets how long handlers may go on after a shutdown was asked for. The default is 25 s, within the 30 s
-    /// Kubernetes gives.
+    /// Sets how long handlers may go on after a shutdown was asked for. The default is 25 s: with up to
+    /// 4 s for cancelling, settling and closing it stays within the 30 s Kubernetes gives.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.options.grace = grace;
         self

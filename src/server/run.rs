@@ -18,10 +18,10 @@ use super::{Report, ServeError, pump, settle, timekeeper};
 const ABORT_TIME: Duration = Duration::from_secs(1);
 
 /// How long the last settlements may take, beyond the grace.
-const FLUSH_TIME: Duration = Duration::from_secs(5);
+const FLUSH_TIME: Duration = Duration::from_secs(2);
 
 /// How long a queue may take to close.
-const CLOSE_TIME: Duration = Duration::from_secs(5);
+const CLOSE_TIME: Duration = Duration::from_secs(1);
 
 /// The life of a worker.
 pub(super) type WorkerFuture = Pin<Box<dyn Future<Output = ()> + Send>>;

@@ -11,6 +11,7 @@ use chappe_core::backend::{Action, Queue};
 use chappe_core::{IntoOutcome, LeaseControl, Message, Outcome, Receiver};
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tracing::Span;
 
 use super::instance::{End, Instance, finish_call, poll_call};
 use super::schedule::{Job, Task, Turn, Unstarted};
@@ -167,7 +168,7 @@ impl<Q: Queue, S: Receiver> Worker<Q, S> {
         if matches!(end, End::Panic(_)) {
             self.instance.renew();
         }
-        let verdict = conclude(&self.shared, line, attempt, end);
+        let verdict = conclude(&self.shared, line, attempt, end, &span);
         self.current = None;
         let message = kept.filter(|_| verdict != Verdict::Settle(Action::Ack));
         self.finished.push(Finished { key, verdict, message });
@@ -231,34 +232,42 @@ impl<Q: Queue, S: Receiver> Drop for Worker<Q, S> {
 }
 
 /// What the server makes of how a call ended; counts and logs it.
-pub(super) fn conclude<Q: Queue>(shared: &Shared<Q>, line: usize, attempt: u32, end: End<Outcome>) -> Verdict {
+pub(super) fn conclude<Q: Queue>(
+    shared: &Shared<Q>,
+    line: usize,
+    attempt: u32,
+    end: End<Outcome>,
+    span: &Span,
+) -> Verdict {
     let judge = &shared.sources[line].judge;
     let meters = &shared.control.meters;
-    let failure = match end {
+    let (kind, failure) = match end {
         End::Answer(Ok(outcome)) => return judge.after(outcome, attempt, None),
         End::Abort => return Verdict::Abort,
         End::Answer(Err(error)) => {
             meters.errors.add(1);
             let outcome = Outcome::of_error(&*error);
             let failure = Outcome::describe(&*error);
-            tracing::warn!(error = %failure, attempt, ?outcome, "receiver failed");
+            fail(span, "error");
+            span.in_scope(|| tracing::warn!(error = %failure, attempt, ?outcome, "receiver failed"));
             return judge.after(outcome, attempt, Some(failure.into()));
         }
         End::Panic(text) => {
             meters.panics.add(1);
-            format!("receiver panicked: {text}")
+            ("panic", format!("receiver panicked: {text}"))
         }
         End::Timeout(timeout) => {
             meters.timeouts.add(1);
-            format!("receiver took longer than {timeout:?}")
+            ("timeout", format!("receiver took longer than {timeout:?}"))
         }
     };
-    tracing::error!(error = %failure, attempt, "receiver failed");
+    fail(span, kind);
+    span.in_scope(|| tracing::error!(error = %failure, attempt, "receiver failed"));
     judge.after(Outcome::Retry, attempt, Some(failure.into()))
 }
 
 /// The span of handling one message, by OpenTelemetry's messaging conventions. Never the body.
-fn span<Q: Queue>(shared: &Shared<Q>, line: usize, message: &Message, attempt: u32) -> tracing::Span {
+fn span<Q: Queue>(shared: &Shared<Q>, line: usize, message: &Message, attempt: u32) -> Span {
     let queue = &shared.sources[line].queue;
     tracing::info_span!(
         target: "chappe::server",
@@ -270,5 +279,13 @@ fn span<Q: Queue>(shared: &Shared<Q>, line: usize, message: &Message, attempt: u
         messaging.operation.type = "process",
         messaging.message.id = message.id().map(tracing::field::display),
         attempt,
+        error.type = tracing::field::Empty,
+        otel.status_code = tracing::field::Empty,
     )
+}
+
+/// Marks a span as failed.
+fn fail(span: &Span, kind: &'static str) {
+    span.record("error.type", kind);
+    span.record("otel.status_code", "ERROR");
 }

@@ -225,7 +225,7 @@ async fn messages_waiting_for_their_turn_reach_a_receiver_or_their_queue_but_nev
             both,
             SECOND,
             service_fn(move |message: Message| {
-                let name = format!("{}/{}", message.source().as_deref().unwrap(), text(&message));
+                let name = format!("{}/{}", message.source().unwrap(), text(&message));
                 *counts.lock().unwrap().entry(name).or_default() += 1;
                 async {
                     sleep(SECOND * 2 / 3).await;

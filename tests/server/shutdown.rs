@@ -210,7 +210,7 @@ async fn settlements_that_never_get_through_are_given_up_and_told() {
 
     assert!(error.is_deadline());
     assert_eq!((error.report().metrics.unsettled, ids(&error.report().unsettled)), (1, held_ids(&queue)));
-    assert_eq!((error.report().metrics.acked, error.report().drain), (0, 6 * SECOND));
+    assert_eq!((error.report().metrics.acked, error.report().drain), (0, 3 * SECOND));
 }
 
 #[tokio::test(start_paused = true)]
@@ -222,7 +222,11 @@ async fn a_call_that_hangs_is_given_up_as_well() {
     let error = try_serve_for(server(spy.clone()), SECOND, takes(2 * SECOND)).await.unwrap_err();
 
     assert_eq!(ids(&error.report().unsettled), held_ids(&queue));
-    assert_eq!((error.report().drain, spy.closes()), (11 * SECOND, 1), "five for settling, five for closing");
+    assert_eq!(
+        (error.report().drain, spy.closes()),
+        (4 * SECOND, 1),
+        "one to be gone, two for settling, one for closing"
+    );
 }
 
 #[tokio::test(start_paused = true)]

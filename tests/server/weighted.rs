@@ -14,7 +14,7 @@ use crate::support::*;
 
 /// Which queue a message came from.
 fn source(message: &Message) -> usize {
-    message.source().as_deref().and_then(|name| name.parse().ok()).expect("queues are named by number")
+    message.source().and_then(|name| name.parse().ok()).expect("queues are named by number")
 }
 
 async fn full_queues(weights: &[u32], messages: usize) -> Vec<(MemoryQueue, u32)> {

@@ -44,7 +44,7 @@ pub trait Queue: Backend {
     /// again. Entries may be reordered on the wire and coalesced, but not moved within the slice.
     ///
     /// Repeating an acknowledgement that was applied before is answered with `Done` or `Lost`; both are
-    /// fine.
+    /// fine. A call must not hang: one that gets no answer fails within a time the backend sets.
     ///
     /// # Errors
     ///

@@ -4,8 +4,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chappe_core::MessageId;
 use chappe_core::backend::{Capabilities, LeaseKind};
+use chappe_core::{Message, MessageId};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -103,10 +103,13 @@ impl Line {
     }
 
     /// Whether the message was handled before, and only its acknowledgement is missing.
-    pub(super) fn recall(&mut self, id: Option<&MessageId>, now: Instant) -> bool {
-        if self.remembered.is_empty() {
+    ///
+    /// A first attempt is another message that was given the same id, or one sent back from the dead letter.
+    pub(super) fn recall(&mut self, message: &Message, now: Instant) -> bool {
+        if self.remembered.is_empty() || message.attempt() == 1 {
             return false;
         }
+        let id = message.id();
         id.and_then(|id| self.remembered.remove(id)).is_some_and(|since| now.duration_since(since) < REMEMBERED_FOR)
     }
 }

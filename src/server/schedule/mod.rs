@@ -203,7 +203,7 @@ impl<R: Clone> Schedule<R> {
                 self.lines[at].settling += 1;
                 continue;
             }
-            if self.lines[at].recall(message.id(), now) {
+            if self.lines[at].recall(&message, now) {
                 unstarted.handled_before.push(slot);
                 self.lines[at].settling += 1;
                 continue;

@@ -150,6 +150,10 @@ impl<R: Clone> Schedule<R> {
             }
             let wanted = slot.control.as_ref().and_then(|control| control.wanted(slot.delivery));
             let limit = terms.max.and_then(|max| slot.received.checked_add(max));
+            let reach = if terms.renewable { limit } else { Some(until) };
+            if wanted.zip(reach).is_some_and(|(wanted, reach)| wanted > reach.max(until)) {
+                slot.control.iter().for_each(|control| control.refuse(slot.delivery));
+            }
             let room = limit.map_or(Duration::MAX, |limit| limit.saturating_duration_since(now));
             let by = wanted.map_or(terms.ttl, |wanted| wanted.saturating_duration_since(now).max(terms.ttl)).min(room);
             let useful = terms.renewable && now.checked_add(by).is_some_and(|renewed| renewed > until);

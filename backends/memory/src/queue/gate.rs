@@ -12,7 +12,7 @@ use super::store::{Incoming, Store};
 /// The publishers' side of a queue. Held for a few instructions per message, never while anything is
 /// dropped, cloned or woken.
 pub(super) struct Gate {
-    inbox: VecDeque<Incoming>,
+    inbox: Vec<Incoming>,
     /// Messages to be held back, kept apart so that they need not wait for the inbox to be read.
     timed: Vec<Incoming>,
     last: u64,
@@ -78,7 +78,7 @@ pub(super) enum Admission {
 impl Gate {
     pub(super) fn new(limits: Limits, seen: Seen) -> Self {
         Self {
-            inbox: VecDeque::new(),
+            inbox: Vec::new(),
             timed: Vec::new(),
             last: 0,
             limits,
@@ -95,7 +95,7 @@ impl Gate {
     }
 
     /// Takes a message in.
-    #[inline]
+    #[inline(always)]
     pub(super) fn admit(&mut self, mut message: Message, bytes: usize, entry: Entry) -> Admission {
         if self.shut && entry != Entry::Forced {
             return Admission::Closed;
@@ -134,22 +134,19 @@ impl Gate {
         }
         let due = delay.filter(|delay| !delay.is_zero()).and_then(|delay| Instant::now().checked_add(delay));
         let in_lane = self.limits.ordered && message.key().is_some();
-        let incoming = Incoming { seq, message, due };
+        let incoming = Incoming { seq, message: Some(message), due };
         // A lane keeps the order of publishing, so what is to be held back in one has to take its turn.
         if due.is_some() && !in_lane {
             self.timed.push(incoming);
         } else {
-            self.inbox.push_back(incoming);
+            self.inbox.push(incoming);
         }
         Admission::Accepted(Published::new(Some(id)))
     }
 
     /// Hands over what has come in. Reads the inbox only when the last one is used up.
     pub(super) fn pour_into(&mut self, store: &mut Store) {
-        store.last = self.last;
-        if store.fresh.is_empty() {
-            std::mem::swap(&mut store.fresh, &mut self.inbox);
-        }
+        store.pour(&mut self.inbox, self.last);
         for incoming in self.timed.drain(..) {
             store.hold_back(incoming);
         }
@@ -168,7 +165,8 @@ impl Gate {
     }
 
     pub(super) fn messages(&self) -> impl Iterator<Item = (u64, &Message)> {
-        self.inbox.iter().chain(&self.timed).map(|incoming| (incoming.seq, &incoming.message))
+        let all = self.inbox.iter().chain(&self.timed);
+        all.filter_map(|incoming| incoming.message.as_ref().map(|message| (incoming.seq, message)))
     }
 
     /// How many messages are held.

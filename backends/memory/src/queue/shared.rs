@@ -123,23 +123,8 @@ impl Shared {
         Error::new(ErrorKind::Closed, format!("queue {} is closed", self.name))
     }
 
-    /// Whether a message certainly passes the check: no delay, a size within the limit, and attribute names
-    /// of plain ASCII outside the reserved prefix. A tenth of the cost of the check, which has to ask of
-    /// every character.
-    pub(super) fn plainly_fits(&self, message: &Message) -> bool {
-        let mut size = message.body().len();
-        message.delay().is_none()
-            && message.attributes().iter().all(|(name, value)| {
-                let name = name.as_bytes();
-                size += name.len() + value.as_bytes().len();
-                matches!(name.first(), Some(first) if !matches!(first, b'm' | b'M'))
-                    && name.iter().all(|byte| matches!(byte, b' '..=b'~'))
-            })
-            && size <= self.publish.max_message_bytes
-    }
-
     /// Takes a message in, or answers with it when there is no room.
-    #[inline]
+    #[inline(always)]
     pub(super) fn admit(&self, mut message: Message, entry: Entry) -> Admitted {
         message.set_published(SystemTime::now());
         let bytes = self.weigh(&message);
@@ -185,10 +170,7 @@ impl Shared {
                 gate.has_news()
             };
             store.advance(now);
-            taken += store.take(max - taken, now, until, &self.faults, |mut message, receipt| {
-                message.set_source(Arc::clone(&self.name));
-                out.push(Delivery::new(message, receipt).lease_until(until));
-            });
+            taken += store.take(max - taken, now, until, self, out);
             if taken < max && more {
                 continue;
             }
@@ -277,9 +259,8 @@ impl Shared {
         let Some(slot) = store.find(settlement.receipt, now) else { return SettleResult::Lost };
         match &settlement.action {
             Action::Ack => {
-                let message = store.remove(slot, now);
-                effect.count(self.weigh(&message));
-                store.done.push(message);
+                effect.count(self.weigh(store.message(slot)));
+                store.finish(slot, now);
             }
             Action::Retry { delay, .. } => {
                 store.retry(slot, self.max_delay.map_or(*delay, |max| max.min(*delay)), now);

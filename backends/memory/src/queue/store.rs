@@ -2,19 +2,24 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
+use chappe_core::backend::Delivery;
 use chappe_core::{Key, Message};
 use tokio::time::Instant;
 
 use super::MemoryReceipt;
-use crate::fault::Faults;
+use super::shared::Shared;
 
 /// No slot.
 const NONE: u32 = u32::MAX;
 
 /// Why a slot that is named has a message.
 const OCCUPIED: &str = "only free slots have no message, and nobody names those";
+
+/// The list a queue keeps however little it is used; a longer one is a burst's, and given back.
+const IDLE_CAPACITY: usize = 1024;
 
 /// Where a message stands among those that are ready: its number when it was accepted or last put off,
 /// and a count that tells apart those put off at the same number.
@@ -26,7 +31,8 @@ type LeaseEntry = (Instant, u32, u32);
 /// A message on its way in.
 pub(super) struct Incoming {
     pub(super) seq: u64,
-    pub(super) message: Message,
+    /// `None` once it has been moved on.
+    pub(super) message: Option<Message>,
     pub(super) due: Option<Instant>,
 }
 
@@ -35,7 +41,9 @@ pub(super) struct Incoming {
 /// A message that was never fetched stays in `fresh`; it gets a slot when it is fetched or has to wait for
 /// something. Heaps may name slots that have moved on: entries are checked when they surface.
 pub(super) struct Store {
-    pub(super) fresh: VecDeque<Incoming>,
+    fresh: Vec<Incoming>,
+    /// How many of `fresh` have been moved on.
+    read: usize,
     slots: Vec<Slot>,
     free: u32,
     /// Ready again, in their old or new place.
@@ -48,8 +56,9 @@ pub(super) struct Store {
     /// The last slot in each lane; the first is the one not `Behind`.
     lanes: HashMap<Key, u32>,
     ordered: bool,
-    /// The highest number known to be accepted.
-    pub(super) last: u64,
+    /// The highest number known to be accepted, and the highest in `fresh`.
+    last: u64,
+    poured: u64,
     ties: u64,
     in_flight: usize,
     behind: usize,
@@ -58,7 +67,6 @@ pub(super) struct Store {
 }
 
 struct Slot {
-    /// `None` while the slot is free.
     message: Option<Message>,
     seq: u64,
     place: Place,
@@ -79,6 +87,13 @@ enum State {
     InFlight,
 }
 
+impl Slot {
+    fn free() -> Self {
+        let until = Instant::now();
+        Self { message: None, seq: 0, place: (0, 0), due: None, until, generation: 0, next: NONE, state: State::Free }
+    }
+}
+
 /// How many messages are where.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Counts {
@@ -90,7 +105,8 @@ pub(super) struct Counts {
 impl Store {
     pub(super) fn new(ordered: bool) -> Self {
         Self {
-            fresh: VecDeque::new(),
+            fresh: Vec::new(),
+            read: 0,
             slots: Vec::new(),
             free: NONE,
             again: BinaryHeap::new(),
@@ -100,11 +116,32 @@ impl Store {
             lanes: HashMap::new(),
             ordered,
             last: 0,
+            poured: 0,
             ties: 0,
             in_flight: 0,
             behind: 0,
             done: Vec::new(),
         }
+    }
+
+    /// Reads what has come in up to the number `last`, once all that came before is moved on: the two lists
+    /// change places.
+    pub(super) fn pour(&mut self, inbox: &mut Vec<Incoming>, last: u64) {
+        self.last = last;
+        if inbox.is_empty() {
+            self.poured = last;
+        }
+        if self.read < self.fresh.len() || inbox.is_empty() {
+            return;
+        }
+        self.poured = last;
+        let used = self.fresh.len();
+        self.fresh.clear();
+        if self.fresh.capacity() > IDLE_CAPACITY.max(8 * used) {
+            self.fresh.shrink_to(2 * used);
+        }
+        self.read = 0;
+        std::mem::swap(&mut self.fresh, inbox);
     }
 
     /// Makes ready what is due by `now`: delays that have passed, and leases that have ended.
@@ -146,22 +183,23 @@ impl Store {
 
     /// Takes a message that is to be held back first, outside the order of keys.
     pub(super) fn hold_back(&mut self, incoming: Incoming) {
-        let due = incoming.due;
-        let slot = self.occupy(incoming);
+        let Incoming { seq, mut message, due } = incoming;
+        let slot = self.occupy(seq, due);
+        self.slots[slot as usize].message = message.take();
         match due {
             Some(due) => self.delay(slot, due),
             None => self.make_ready(slot, self.slots[slot as usize].place),
         }
     }
 
-    /// Leases up to `max` messages until `until`, and hands a copy and a receipt of each to `deliver`.
+    /// Leases up to `max` messages until `until`, and appends a copy of each to `out`.
     pub(super) fn take(
         &mut self,
         max: usize,
         now: Instant,
         until: Instant,
-        faults: &Faults,
-        mut deliver: impl FnMut(Message, MemoryReceipt),
+        shared: &Shared,
+        out: &mut Vec<Delivery<MemoryReceipt>>,
     ) -> usize {
         let mut taken = 0;
         while taken < max {
@@ -170,16 +208,21 @@ impl Store {
             entry.state = State::InFlight;
             entry.until = until;
             entry.generation = entry.generation.wrapping_add(1);
+            let generation = entry.generation;
             let message = entry.message.as_mut().expect(OCCUPIED);
             message.set_attempt(message.attempt() + 1);
-            let receipt = MemoryReceipt { seq: entry.seq, slot, generation: entry.generation };
-            deliver(message.clone(), receipt);
+            out.push(Delivery::new(message.clone(), MemoryReceipt { seq: entry.seq, slot, generation }));
+            // Changed where it is, rather than moved through one more pair of hands.
+            if let Some(delivery) = out.last_mut() {
+                delivery.lease_until = Some(until);
+                delivery.message.set_source(Arc::clone(&shared.name));
+            }
             taken += 1;
-            if faults.on_delivery() {
+            if shared.faults.on_delivery() {
                 let place = entry.place;
                 self.make_ready(slot, place);
             } else {
-                self.leases.push_back((until, slot, receipt.generation));
+                self.leases.push_back((until, slot, generation));
                 self.in_flight += 1;
             }
         }
@@ -202,7 +245,7 @@ impl Store {
 
     /// Whether another fetch may find something now.
     pub(super) fn has_ready(&self) -> bool {
-        !self.fresh.is_empty() || !self.again.is_empty()
+        self.read < self.fresh.len() || !self.again.is_empty()
     }
 
     /// The slot of a delivery whose lease lasts.
@@ -215,10 +258,23 @@ impl Store {
         held.then_some(receipt.slot)
     }
 
-    /// Forgets a leased message and opens its lane to the next.
+    /// Moves a leased message to those that are done with, and opens its lane to the next.
+    pub(super) fn finish(&mut self, slot: u32, now: Instant) {
+        self.in_flight -= 1;
+        self.vacate(slot, now);
+        self.done.extend(self.slots[slot as usize].message.take());
+    }
+
+    /// Takes a leased message out, and opens its lane to the next.
     pub(super) fn remove(&mut self, slot: u32, now: Instant) -> Message {
         self.in_flight -= 1;
-        self.vacate(slot, now)
+        self.vacate(slot, now);
+        self.slots[slot as usize].message.take().expect(OCCUPIED)
+    }
+
+    /// A message in its slot.
+    pub(super) fn message(&self, slot: u32) -> &Message {
+        self.slots[slot as usize].message.as_ref().expect(OCCUPIED)
     }
 
     /// Hands a leased message back in its old place, its attempt uncounted.
@@ -253,14 +309,20 @@ impl Store {
 
     pub(super) fn counts(&self) -> Counts {
         let occupied = self.again.len() + self.behind;
-        Counts { ready: self.fresh.len() + occupied, delayed: self.delayed.len(), in_flight: self.in_flight }
+        Counts {
+            ready: self.fresh.len() - self.read + occupied,
+            delayed: self.delayed.len(),
+            in_flight: self.in_flight,
+        }
     }
 
     /// All messages, in the order of their places.
     pub(super) fn messages(&self) -> Vec<(u64, &Message)> {
         let held = self.slots.iter().filter_map(|entry| entry.message.as_ref().map(|message| (entry.place, message)));
         let mut all: Vec<(Place, &Message)> = held.collect();
-        all.extend(self.fresh.iter().map(|incoming| ((incoming.seq, 0), &incoming.message)));
+        let fresh =
+            self.fresh.iter().filter_map(|incoming| incoming.message.as_ref().map(|message| (incoming.seq, message)));
+        all.extend(fresh.map(|(seq, message)| ((seq, 0), message)));
         all.sort_unstable_by_key(|(place, _)| *place);
         all.into_iter().map(|((seq, _), message)| (seq, message)).collect()
     }
@@ -270,7 +332,8 @@ impl Store {
         let mut messages = Vec::new();
         while messages.len() < max {
             let Some(slot) = self.next_ready(now) else { break };
-            messages.push(self.vacate(slot, now));
+            self.vacate(slot, now);
+            messages.extend(self.slots[slot as usize].message.take());
         }
         messages
     }
@@ -279,18 +342,26 @@ impl Store {
     fn next_ready(&mut self, now: Instant) -> Option<u32> {
         loop {
             let again = self.again.peek().map(|Reverse((place, _))| *place);
-            let fresh = self.fresh.front().map(|incoming| (incoming.seq, 0));
+            let fresh = self.fresh.get(self.read).map(|incoming| (incoming.seq, 0));
             match (again, fresh) {
                 (None, None) => return None,
                 (Some(again), Some(fresh)) if again < fresh => return self.again.pop().map(|Reverse((_, slot))| slot),
+                // What has come in and was not read yet goes before what was put off since.
+                (Some(again), None) if again.0 > self.poured => return None,
                 (Some(_), None) => return self.again.pop().map(|Reverse((_, slot))| slot),
                 (_, Some(_)) => {}
             }
-            let incoming = self.fresh.pop_front()?;
-            let lane = if self.ordered { incoming.message.key().cloned() } else { None };
-            let slot = self.occupy(incoming);
-            if lane.is_some_and(|key| self.queue_behind(key, slot)) {
-                continue;
+            let Incoming { seq, due, .. } = self.fresh[self.read];
+            let slot = self.occupy(seq, due);
+            let entry = &mut self.slots[slot as usize];
+            // From place to place: a message is large, and this is the hot path.
+            entry.message = self.fresh[self.read].message.take();
+            self.read += 1;
+            if self.ordered {
+                let key = entry.message.as_ref().and_then(Message::key).cloned();
+                if key.is_some_and(|key| self.queue_behind(key, slot)) {
+                    continue;
+                }
             }
             match self.slots[slot as usize].due {
                 Some(due) if due > now => self.delay(slot, due),
@@ -308,28 +379,15 @@ impl Store {
         true
     }
 
-    fn occupy(&mut self, incoming: Incoming) -> u32 {
-        let Incoming { seq, message, due } = incoming;
+    /// Finds a free slot; the message is the caller's to put in.
+    fn occupy(&mut self, seq: u64, due: Option<Instant>) -> u32 {
         if self.free == NONE {
-            let slot = self.slots.len() as u32;
-            let place = (seq, 0);
-            let until = due.unwrap_or_else(Instant::now);
-            self.slots.push(Slot {
-                message: Some(message),
-                seq,
-                place,
-                due,
-                until,
-                generation: 0,
-                next: NONE,
-                state: State::Ready,
-            });
-            return slot;
+            self.free = self.slots.len() as u32;
+            self.slots.push(Slot::free());
         }
         let slot = self.free;
         let entry = &mut self.slots[slot as usize];
         self.free = entry.next;
-        entry.message = Some(message);
         entry.seq = seq;
         entry.place = (seq, 0);
         entry.due = due;
@@ -338,18 +396,17 @@ impl Store {
         slot
     }
 
-    fn vacate(&mut self, slot: u32, now: Instant) -> Message {
+    /// Frees a slot and opens its lane; the message is left in it for the caller to take out.
+    fn vacate(&mut self, slot: u32, now: Instant) {
         let entry = &mut self.slots[slot as usize];
-        let message = entry.message.take().expect(OCCUPIED);
         let next = std::mem::replace(&mut entry.next, self.free);
         entry.state = State::Free;
         self.free = slot;
         if self.ordered {
-            if let Some(key) = message.key() {
-                self.open_lane(key, next, now);
+            if let Some(key) = entry.message.as_ref().and_then(Message::key).cloned() {
+                self.open_lane(&key, next, now);
             }
         }
-        message
     }
 
     /// Makes `next` the head of the lane, or closes the lane down when there is none.

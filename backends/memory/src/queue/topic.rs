@@ -53,10 +53,8 @@ impl Service<Message> for MemoryTopic {
         if was_received(&message) {
             message = message.into_outgoing();
         }
-        if !self.shared.plainly_fits(&message) {
-            if let Err(error) = self.shared.publish.check(&message) {
-                return Publish::done(Err(error));
-            }
+        if let Err(error) = self.shared.publish.check(&message) {
+            return Publish::done(Err(error));
         }
         let lost = match self.shared.faults.on_publish(&self.shared.name) {
             Some(Fault { error, applied: false }) => return Publish::done(Err(error)),
