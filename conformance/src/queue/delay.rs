@@ -13,6 +13,7 @@ use crate::rig::{Bench, EARLY, Rig, number_of, refusal};
 pub(super) fn cases<'a, H: Harness>() -> Vec<Case<'a, Bench<'a, H>>> {
     cases!["queue/delay":
         a_delayed_message_is_not_early_and_not_much_late,
+        a_delayed_message_with_a_key_is_not_early_either,
         delayed_messages_come_in_the_order_they_are_due,
         a_delayed_message_does_not_hold_others_back,
         no_delay_is_no_delay,
@@ -47,6 +48,21 @@ async fn a_delayed_message_is_not_early_and_not_much_late<H: Harness>(bench: Ben
     let latest = if rig.publish.delay == Delay::Buckets { rig.timing.patience } else { rig.timing.slack };
     assert!(after <= rig.timing.delay + latest, "came after {after:?}");
     rig.check_attempt(&delivery, 1);
+    Ok(())
+}
+
+/// Where order is kept, a delay may well take another way through the broker.
+async fn a_delayed_message_with_a_key_is_not_early_either<H: Harness>(bench: Bench<'_, H>) -> Verdict {
+    let rig = bench.open_ordered().await?;
+    need(rig.publish.delay != Delay::None, "the broker does not delay")?;
+    let mut message = delayed(0, rig.timing.delay);
+    message.set_key("k");
+
+    let from = Instant::now();
+    rig.publish(message).await;
+    rig.tap().await?.one().await;
+
+    assert!(from.elapsed() + EARLY >= rig.timing.delay, "came after {:?}", from.elapsed());
     Ok(())
 }
 
