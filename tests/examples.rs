@@ -4,10 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::env;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -15,26 +17,35 @@ type Counts = BTreeMap<Vec<u8>, u64>;
 
 /// Where `cargo test` puts the examples: beside the `deps` this test is in. It builds them too, unless it was
 /// asked for this test alone.
-static PIPELINE: LazyLock<PathBuf> = LazyLock::new(|| {
+static EXAMPLES: LazyLock<PathBuf> = LazyLock::new(|| {
     let test = env::current_exe().unwrap();
-    let profile = test.ancestors().nth(2).unwrap();
-    let path = profile.join("examples").join("pipeline").with_extension(env::consts::EXE_EXTENSION);
-    if !path.exists() {
-        let built = Command::new(env!("CARGO")).args(["build", "--example", "pipeline"]).status().unwrap();
+    let examples = test.ancestors().nth(2).unwrap().join("examples");
+    if !program(&examples, "pipeline").exists() || !program(&examples, "fanout_sse").exists() {
+        let built = Command::new(env!("CARGO")).args(["build", "--examples"]).status().unwrap();
         assert!(built.success());
     }
-    path
+    examples
 });
 
-fn start(args: &[&str]) -> Child {
-    let mut command = Command::new(&*PIPELINE);
+fn program(examples: &Path, name: &str) -> PathBuf {
+    examples.join(name).with_extension(env::consts::EXE_EXTENSION)
+}
+
+fn start(name: &str, args: &[&str]) -> Child {
+    let mut command = Command::new(program(&EXAMPLES, name));
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap()
 }
 
+#[cfg(unix)]
+fn interrupt(child: &Child) {
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
 /// Runs the pipeline with `input` as its standard input.
 fn pipeline(args: &[&str], input: &[u8]) -> Output {
-    let mut child = start(args);
+    let mut child = start("pipeline", args);
     child.stdin.take().unwrap().write_all(input).unwrap();
     child.wait_with_output().unwrap()
 }
@@ -178,20 +189,103 @@ fn bad_usage_is_told_and_help_is_given() {
 #[cfg(unix)]
 #[test]
 fn an_interrupt_drains_what_was_read() {
-    let mut child = start(&["-", "--format", "json", "--top", "all"]);
+    let mut child = start("pipeline", &["-", "--format", "json", "--top", "all"]);
     let mut stdin = child.stdin.take().unwrap();
     // More than a pipe holds, so it is reading when this is written.
     stdin.write_all("in the end \n".repeat(20_000).as_bytes()).unwrap();
 
-    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    interrupt(&child);
     let output = child.wait_with_output().unwrap();
     drop(stdin);
 
-    assert!(sent.success());
     assert_eq!(output.status.code(), Some(130));
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
     let lines = json["lines"].as_u64().unwrap();
     assert!(lines > 0);
     assert_eq!(counts(&json), ["in", "the", "end"].map(|word| (word.into(), lines)).into());
     assert_eq!((&json["partial"], &json["left"]), (&true.into(), &0.into()));
+}
+
+/// Starts both instances and returns the addresses they listen on.
+fn start_fanout() -> (Child, String, String) {
+    let mut child = start("fanout_sse", &[]);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut address = || {
+        let url = lines.next().unwrap().unwrap();
+        url.trim_start_matches("http://").trim_end_matches('/').to_owned()
+    };
+    let (a, b) = (address(), address());
+    (child, a, b)
+}
+
+/// Opens a stream of events, and returns when the server has subscribed it.
+fn open_events(address: &str) -> BufReader<TcpStream> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    // What does not come at all fails the test rather than keep it.
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    write!(stream, "GET /events HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
+    let mut stream = BufReader::new(stream);
+    assert_eq!(read_line(&mut stream), "HTTP/1.1 200 OK");
+    while !read_line(&mut stream).is_empty() {}
+    stream
+}
+
+/// The next line, as far as it is text; empty at the end.
+fn read_line(stream: &mut BufReader<TcpStream>) -> String {
+    let mut line = Vec::new();
+    stream.read_until(b'\n', &mut line).unwrap();
+    String::from_utf8_lossy(&line).trim_end().to_owned()
+}
+
+fn read_until_line(stream: &mut BufReader<TcpStream>, wanted: &str) {
+    while read_line(stream) != wanted {
+        assert!(!stream.fill_buf().unwrap().is_empty(), "the stream ended before {wanted:?}");
+    }
+}
+
+/// Publishes a message and waits for the answer.
+fn post(address: &str, body: &str) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let length = body.len();
+    write!(stream, "POST /publish HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n").unwrap();
+    write!(stream, "Content-Length: {length}\r\n\r\n{body}").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_one_instance_publishes_reaches_the_browsers_of_both_until_shutdown_ends_their_streams() {
+    let (mut child, a, b) = start_fanout();
+    let mut browsers = [open_events(&a), open_events(&b)];
+
+    post(&a, "hello");
+    browsers.iter_mut().for_each(|browser| read_until_line(browser, "data: hello"));
+    post(&b, "and back");
+    browsers.iter_mut().for_each(|browser| read_until_line(browser, "data: and back"));
+
+    interrupt(&child);
+    for mut browser in browsers {
+        browser.read_to_end(&mut Vec::new()).unwrap();
+    }
+    assert!(child.wait().unwrap().success());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_browser_that_does_not_keep_up_is_told_what_it_missed() {
+    let (mut child, a, b) = start_fanout();
+    let mut slow = open_events(&b);
+    let large = "x".repeat(256 * 1024);
+
+    // More than the sockets between the two take in.
+    (0..200).for_each(|_| post(&a, &large));
+    read_until_line(&mut slow, "event: lagged");
+    let missed = read_line(&mut slow);
+
+    assert!(missed.strip_prefix("data: ").unwrap().parse::<u64>().unwrap() > 0, "{missed}");
+    drop(slow);
+    interrupt(&child);
+    assert!(child.wait().unwrap().success());
 }
