@@ -22,6 +22,8 @@
 //! ```
 
 pub mod extract;
+#[cfg(all(feature = "memory", feature = "json"))]
+pub mod guide;
 pub mod handler;
 pub mod router;
 pub mod server;
