@@ -78,14 +78,14 @@ impl QueueFaults {
     /// status says so. Leases run on.
     pub fn disconnect(&self) {
         self.0.faults.change(|plan| plan.disconnected = true);
-        self.0.status.down(format_args!("queue {} was disconnected", self.0.name));
+        self.0.status().down(format_args!("queue {} was disconnected", self.0.name));
         self.0.stir();
     }
 
     /// Restores the connection: a new epoch begins, and reconnect callbacks are called.
     pub fn reconnect(&self) {
         self.0.faults.change(|plan| plan.disconnected = false);
-        self.0.status.up();
+        self.0.status().up();
     }
 
     /// Takes back all faults that have not happened yet. A cut connection stays cut.

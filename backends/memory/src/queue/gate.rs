@@ -16,6 +16,7 @@ pub(super) struct Gate {
     /// Messages to be held back, kept apart so that they need not wait for the inbox to be read.
     timed: Vec<Incoming>,
     last: u64,
+    uncounted: u64,
     limits: Limits,
     /// Room that is taken, by messages held and by places granted.
     messages: usize,
@@ -81,6 +82,7 @@ impl Gate {
             inbox: Vec::new(),
             timed: Vec::new(),
             last: 0,
+            uncounted: 0,
             limits,
             messages: 0,
             bytes: 0,
@@ -114,6 +116,7 @@ impl Gate {
             }
         }
         self.last += 1;
+        self.uncounted += 1;
         let seq = self.last;
         let id = match message.id() {
             Some(id) => {
@@ -122,11 +125,8 @@ impl Gate {
                 }
                 id.clone()
             }
-            None => {
-                let id = MessageId::from_u64(seq);
-                message.set_id(id.clone());
-                id
-            }
+            // The message gets it when it is fetched.
+            None => MessageId::from_u64(seq),
         };
         let delay = message.delay();
         if delay.is_some() {
@@ -142,6 +142,11 @@ impl Gate {
             self.inbox.push(incoming);
         }
         Admission::Accepted(Published::new(Some(id)))
+    }
+
+    /// How many messages have come in that nobody has counted.
+    pub(super) fn uncounted(&mut self) -> u64 {
+        std::mem::take(&mut self.uncounted)
     }
 
     /// Hands over what has come in. Reads the inbox only when the last one is used up.

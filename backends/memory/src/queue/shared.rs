@@ -20,7 +20,7 @@ use crate::fault::Faults;
 /// store it comes from is locked, and never two gates or two stores at a time.
 pub(super) struct Shared {
     pub(super) name: Arc<str>,
-    pub(super) status: Status,
+    status: Status,
     pub(super) capabilities: Capabilities,
     pub(super) publish: PublishCapabilities,
     pub(super) lease: Duration,
@@ -119,6 +119,16 @@ impl Shared {
         self.full.load(Ordering::Relaxed)
     }
 
+    /// The status, with the messages counted that were published since consumers last looked. Counting each
+    /// as it comes would have publishers and consumers fight over the counters.
+    pub(super) fn status(&self) -> &Status {
+        let sent = self.gate().uncounted();
+        if sent > 0 {
+            self.status.count_sent(sent);
+        }
+        &self.status
+    }
+
     pub(super) fn closed(&self) -> Error {
         Error::new(ErrorKind::Closed, format!("queue {} is closed", self.name))
     }
@@ -138,7 +148,6 @@ impl Shared {
                 if let Some(woken) = woken {
                     woken.wake();
                 }
-                self.status.count_sent(1);
                 Admitted::Done(Ok(published))
             }
             Admission::Duplicate(published) => Admitted::Done(Ok(published)),
@@ -158,7 +167,7 @@ impl Shared {
         let now = Instant::now();
         let until = now + self.lease;
         let mut store = self.store();
-        let mut taken = 0;
+        let (mut taken, mut sent) = (0, 0);
         loop {
             let more = {
                 let mut gate = self.gate();
@@ -167,6 +176,7 @@ impl Shared {
                     self.note(&gate);
                 }
                 gate.pour_into(&mut store);
+                sent += gate.uncounted();
                 gate.has_news()
             };
             store.advance(now);
@@ -180,6 +190,7 @@ impl Shared {
                 if let Some(woken) = woken {
                     woken.wake();
                 }
+                self.status.count_sent(sent);
                 self.status.count_received(taken as u64);
                 return Taken::Some;
             }
@@ -197,6 +208,7 @@ impl Shared {
             gate.sit(seat.ticket, due, waker.clone());
             seat.taken = true;
             self.note(&gate);
+            self.status.count_sent(sent);
             return Taken::Nothing(due);
         }
     }

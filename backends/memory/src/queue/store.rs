@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chappe_core::backend::Delivery;
-use chappe_core::{Key, Message};
+use chappe_core::{Key, Message, MessageId};
 use tokio::time::Instant;
 
 use super::MemoryReceipt;
@@ -216,6 +216,9 @@ impl Store {
             if let Some(delivery) = out.last_mut() {
                 delivery.lease_until = Some(until);
                 delivery.message.set_source(Arc::clone(&shared.name));
+                if delivery.message.id().is_none() {
+                    delivery.message.set_id(MessageId::from_u64(entry.seq));
+                }
             }
             taken += 1;
             if shared.faults.on_delivery() {

@@ -56,15 +56,18 @@ impl Service<Message> for MemoryTopic {
         if let Err(error) = self.shared.publish.check(&message) {
             return Publish::done(Err(error));
         }
-        let lost = match self.shared.faults.on_publish(&self.shared.name) {
-            Some(Fault { error, applied: false }) => return Publish::done(Err(error)),
-            fault => fault.map(|fault| fault.error),
-        };
+        let mut lost = None;
+        if self.shared.faults.is_active() {
+            match self.shared.faults.on_publish(&self.shared.name) {
+                Some(Fault { error, applied: false }) => return Publish::done(Err(error)),
+                fault => lost = fault.map(|fault| fault.error),
+            }
+        }
         match self.shared.admit(message, Entry::Asked) {
-            Admitted::Done(result) => Publish { done: Some(result), waiting: None, lost },
+            Admitted::Done(result) => Publish::done(hide(result, lost)),
             Admitted::Full(message) => {
                 let place = Place::new(&self.shared, Some(self.shared.weigh(&message)));
-                Publish { done: None, waiting: Some(Box::new((place, Some(message)))), lost }
+                Publish { done: None, waiting: Some(Box::new(Waiting { place, message: Some(message), lost })) }
             }
         }
     }
@@ -89,14 +92,19 @@ pub struct Publish {
     done: Option<Result<Published, Error>>,
     /// Boxed, so that a call that does not wait moves no message about. One that does is rare, as full
     /// topics are not ready.
-    waiting: Option<Box<(Place, Option<Message>)>>,
+    waiting: Option<Box<Waiting>>,
+}
+
+struct Waiting {
+    place: Place,
+    message: Option<Message>,
     /// The fault that hides the receipt.
     lost: Option<Error>,
 }
 
 impl Publish {
     fn done(result: Result<Published, Error>) -> Self {
-        Self { done: Some(result), waiting: None, lost: None }
+        Self { done: Some(result), waiting: None }
     }
 }
 
@@ -107,22 +115,27 @@ impl Future for Publish {
         // A publisher in a loop never waits while there is room, and must let others run all the same.
         let coop = ready!(poll_proceed(cx));
         if let Some(waiting) = &mut self.waiting {
-            let (place, message) = &mut **waiting;
-            self.done = Some(ready!(place.poll_admit(message, cx)));
+            let Waiting { place, message, lost } = &mut **waiting;
+            let result = ready!(place.poll_admit(message, cx));
+            self.done = Some(hide(result, lost.take()));
             self.waiting = None;
         }
         coop.made_progress();
-        let result = self.done.take().expect("`Publish` is not polled after completion");
-        Poll::Ready(match self.lost.take() {
-            Some(error) => result.and(Err(error)),
-            None => result,
-        })
+        Poll::Ready(self.done.take().expect("`Publish` is not polled after completion"))
     }
 }
 
 impl fmt::Debug for Publish {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Publish").field("waiting", &self.waiting.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// Puts the error of a fault in the place of a receipt.
+fn hide(result: Result<Published, Error>, lost: Option<Error>) -> Result<Published, Error> {
+    match lost {
+        Some(error) => result.and(Err(error)),
+        None => result,
     }
 }
 
