@@ -29,6 +29,7 @@ use crate::fault::{EntryFault, Fault};
 use gate::Entry;
 use room::Place;
 use shared::{Admitted, Shared};
+use store::numbered;
 
 /// A work queue in this process. A handle: clones are the same queue.
 ///
@@ -115,8 +116,8 @@ impl MemoryQueue {
     pub fn messages(&self) -> Vec<Message> {
         let store = self.0.store();
         let gate = self.0.gate();
-        let mut messages: Vec<_> =
-            store.messages().into_iter().chain(gate.messages()).map(|(seq, message)| (seq, message.clone())).collect();
+        let mut messages = store.messages();
+        messages.extend(gate.messages().map(|(seq, message)| (seq, numbered(message.clone(), seq))));
         drop(gate);
         drop(store);
         messages.sort_by_key(|(seq, _)| *seq);

@@ -272,7 +272,8 @@ impl Store {
     pub(super) fn remove(&mut self, slot: u32, now: Instant) -> Message {
         self.in_flight -= 1;
         self.vacate(slot, now);
-        self.slots[slot as usize].message.take().expect(OCCUPIED)
+        let entry = &mut self.slots[slot as usize];
+        numbered(entry.message.take().expect(OCCUPIED), entry.seq)
     }
 
     /// A message in its slot.
@@ -319,15 +320,13 @@ impl Store {
         }
     }
 
-    /// All messages, in the order of their places.
-    pub(super) fn messages(&self) -> Vec<(u64, &Message)> {
-        let held = self.slots.iter().filter_map(|entry| entry.message.as_ref().map(|message| (entry.place, message)));
-        let mut all: Vec<(Place, &Message)> = held.collect();
-        let fresh =
-            self.fresh.iter().filter_map(|incoming| incoming.message.as_ref().map(|message| (incoming.seq, message)));
-        all.extend(fresh.map(|(seq, message)| ((seq, 0), message)));
-        all.sort_unstable_by_key(|(place, _)| *place);
-        all.into_iter().map(|((seq, _), message)| (seq, message)).collect()
+    /// Copies of all messages, and the numbers of their places, in order.
+    pub(super) fn messages(&self) -> Vec<(u64, Message)> {
+        let held = self.slots.iter().filter_map(|entry| Some((entry.place, entry.seq, entry.message.as_ref()?)));
+        let fresh = self.fresh.iter().filter_map(|new| Some(((new.seq, 0), new.seq, new.message.as_ref()?)));
+        let mut all: Vec<_> = held.chain(fresh).collect();
+        all.sort_unstable_by_key(|(place, ..)| *place);
+        all.into_iter().map(|((place, _), seq, message)| (place, numbered(message.clone(), seq))).collect()
     }
 
     /// Takes out up to `max` messages that nobody has leased, those next in line first.
@@ -336,7 +335,8 @@ impl Store {
         while messages.len() < max {
             let Some(slot) = self.next_ready(now) else { break };
             self.vacate(slot, now);
-            messages.extend(self.slots[slot as usize].message.take());
+            let entry = &mut self.slots[slot as usize];
+            messages.extend(entry.message.take().map(|message| numbered(message, entry.seq)));
         }
         messages
     }
@@ -460,4 +460,12 @@ impl Store {
         let entry = &self.slots[slot as usize];
         entry.state == State::InFlight && entry.generation == generation && entry.until == until
     }
+}
+
+/// Gives a message its number for an id, unless its publisher gave it one.
+pub(super) fn numbered(mut message: Message, seq: u64) -> Message {
+    if message.id().is_none() {
+        message.set_id(MessageId::from_u64(seq));
+    }
+    message
 }

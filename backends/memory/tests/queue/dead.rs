@@ -28,6 +28,7 @@ async fn a_dead_letter_is_intact_and_tells_why() {
     let letter = buried.extensions().get::<DeadLetter>().unwrap();
     assert_eq!((&*letter.reason, &*letter.source, letter.attempts), ("too old", "jobs", 2));
     assert_eq!((buried.body(), buried.attributes()), (message.body(), message.attributes()));
+    assert_eq!(buried.id(), first.message.id());
     assert_eq!((buried.attempt(), buried.source()), (1, Some("jobs.dead")));
 }
 

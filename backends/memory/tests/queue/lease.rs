@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use chappe_core::backend::Action;
 use chappe_memory::MemoryQueue;
-use tokio::time::{Instant, advance, sleep};
+use tokio::time::{Instant, advance, sleep, timeout};
 
 use crate::kit::*;
 
@@ -29,16 +29,17 @@ async fn a_lease_that_ends_redelivers_once_with_attempt_2() {
 #[tokio::test(start_paused = true)]
 async fn a_consumer_that_waits_learns_of_a_lease_given_to_another_later() {
     let queue = MemoryQueue::new("jobs");
-    let mut waits = consumer(&queue).await;
-    let waiting = tokio::spawn(async move { fetch_one(&mut waits).await });
+    let mut waiting: Vec<_> = (0..2)
+        .map(|_| {
+            let queue = queue.clone();
+            tokio::spawn(async move { fetch_one(&mut consumer(&queue).await).await })
+        })
+        .collect();
     tokio::task::yield_now().await;
-    publish(&queue, "a").await;
-    // Takes the message before the one that was woken for it can.
-    let mut quick = consumer(&queue).await;
-    let taken = fetch_one(&mut quick).await;
-    drop(quick);
 
-    let again = waiting.await.unwrap();
+    publish(&queue, "a").await;
+    let taken = waiting.remove(0).await.unwrap();
+    let again = timeout(2 * LEASE, waiting.remove(0)).await.expect("it was not woken").unwrap();
 
     assert_eq!((taken.message.attempt(), again.message.attempt()), (1, 2));
 }

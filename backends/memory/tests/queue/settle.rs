@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use chappe_core::backend::{Action, Queue, SettleResult, Settlement};
-use chappe_core::{ErrorKind, Message, Topic};
+use chappe_core::{ErrorKind, Message, MessageId, Topic};
 use chappe_memory::MemoryQueue;
 use tokio::time::Instant;
 
@@ -141,5 +141,6 @@ async fn the_depth_tells_where_messages_are() {
 
     assert_eq!((depth.ready, depth.delayed, depth.in_flight, depth.dead), (1, 1, 1, 1));
     assert_eq!((queue.len(), dead.len()), (3, 1));
+    assert_eq!(queue.messages()[1].id(), Some(&MessageId::from_u64(3)));
     assert_eq!(queue.messages().iter().map(|message| message.body().as_ref()).collect::<Vec<_>>(), [b"b", b"c", b"d"]);
 }
