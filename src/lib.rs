@@ -39,10 +39,10 @@ pub use chappe_core::{
 };
 pub use chappe_core::{attribute, backend, batch, erased};
 
-pub use extract::Extension;
 #[cfg(feature = "json")]
 pub use extract::Json;
-pub use handler::Handler;
+pub use extract::{Extension, State};
+pub use handler::{Handler, HandlerWithoutState};
 pub use router::Router;
 pub use server::Server;
 

@@ -3,9 +3,9 @@
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 
-use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use tower_service::Service;
 
 use crate::{BoxError, Error, Message, MessageId, MessageWriter};
@@ -95,6 +95,10 @@ pub trait Topic:
                         running.push(async move { (at, call.await.map_err(Error::from_boxed)) });
                     }
                     Err(error) => results[at] = Some(Err(error)),
+                }
+                // A topic that answers at once must not leave a finished call behind for every message.
+                while let Some(Some((at, result))) = running.next().now_or_never() {
+                    results[at] = Some(result);
                 }
             }
             while let Some((at, result)) = running.next().await {

@@ -258,15 +258,16 @@ pub struct Serve {
 }
 
 impl Serve {
-    /// Shuts the server down when `signal` resolves, with the server's own [grace](Server::grace).
-    pub fn with_graceful_shutdown(self, signal: impl Future<Output = ()> + Send + 'static) -> Self {
+    /// Shuts the server down when `signal` resolves, to whatever value, with the server's own
+    /// [grace](Server::grace).
+    pub fn with_graceful_shutdown(self, signal: impl Future + Send + 'static) -> Self {
         let Self { mut serving, handle } = self;
         let asked = handle.clone();
         let serving = async move {
             tokio::select! {
                 biased;
                 result = &mut serving => return result,
-                () = signal => asked.shutdown(),
+                _ = signal => asked.shutdown(),
             }
             serving.await
         };

@@ -87,6 +87,12 @@ impl ServeError {
     pub fn report(&self) -> &Report {
         &self.report
     }
+
+    /// Takes out what the server did until then.
+    #[must_use]
+    pub fn into_report(self) -> Report {
+        *self.report
+    }
 }
 
 impl fmt::Display for ServeError {

@@ -369,7 +369,7 @@ async fn dropping_the_handle_or_the_signal_does_not_stop_the_server() {
     let serve = server(queue.clone()).serve(takes(Duration::ZERO));
     let handle = serve.handle();
     drop(serve.handle());
-    let serving = tokio::spawn(serve.with_graceful_shutdown(std::future::pending()).into_future());
+    let serving = tokio::spawn(serve.with_graceful_shutdown(std::future::pending::<()>()).into_future());
     sleep(SECOND).await;
 
     publish(&queue, ["x"]).await;
