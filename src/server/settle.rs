@@ -70,7 +70,7 @@ impl<R> SettleQueue<R> {
         }
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let was_empty = waiting.dues.is_empty();
-        waiting.dues.append(dues);
+        join(&mut waiting.dues, dues);
         drop(waiting);
         if was_empty {
             self.bell.notify_one();
@@ -86,8 +86,17 @@ impl<R> SettleQueue<R> {
     /// Moves what waits to `ready`, and says whether that was the last.
     fn collect(&self, ready: &mut Vec<Due<R>>) -> bool {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        ready.append(&mut waiting.dues);
+        join(ready, &mut waiting.dues);
         waiting.closing
+    }
+}
+
+/// Moves `more` behind `all`; in the common case, where there was nothing, without copying any.
+fn join<T>(all: &mut Vec<T>, more: &mut Vec<T>) {
+    if all.is_empty() {
+        std::mem::swap(all, more);
+    } else {
+        all.append(more);
     }
 }
 

@@ -7,6 +7,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chappe_core::backend::{Capabilities, Delivery};
 use chappe_core::{Cancelled, LeaseControl, Message, MessageId};
@@ -175,6 +176,8 @@ impl<R: Clone> Schedule<R> {
         unstarted: &mut Unstarted<R>,
     ) {
         let terms = self.lines[at].lease;
+        // The most that a renewal may be ahead of its lease's end.
+        let lead = terms.map(|terms| if terms.renewable { terms.ttl / 2 + terms.ttl / 8 } else { Duration::ZERO });
         for Delivery { message, receipt, lease_until, lane, .. } in deliveries.drain(..) {
             self.deliveries += 1;
             let lane = if self.limits.lanes {
@@ -208,8 +211,11 @@ impl<R: Clone> Schedule<R> {
                 self.lines[at].settling += 1;
                 continue;
             }
-            if let Some(renew_at) = terms.and_then(|terms| slot.renew_at(terms)) {
-                self.alarm.set(renew_at);
+            // Hardly ever so, as those fetched before are due before.
+            let earliest = slot.until.zip(lead).and_then(|(until, lead)| until.checked_sub(lead));
+            if earliest.is_some_and(|earliest| self.alarm.is_after(earliest)) {
+                let renew_at = terms.and_then(|terms| slot.renew_at(terms));
+                renew_at.into_iter().for_each(|renew_at| self.alarm.set(renew_at));
             }
             self.bytes += slot.bytes;
             self.lines[at].outstanding += 1;

@@ -22,9 +22,14 @@ impl Alarm {
         Self { bell, next: None, idle: false }
     }
 
+    /// Whether the timekeeper would look only after `time`.
+    pub(super) fn is_after(&self, time: Instant) -> bool {
+        self.next.is_none_or(|next| time < next)
+    }
+
     /// Has the timekeeper look no later than at `time`.
     pub(super) fn set(&mut self, time: Instant) {
-        if self.next.is_none_or(|next| time < next) {
+        if self.is_after(time) {
             self.next = Some(time);
             self.bell.notify_one();
         }
