@@ -38,6 +38,7 @@ pub use chappe_core::{
     MessageWriter, Outcome, OutcomeError, Published, Reason, Receiver, Str, Topic, Value,
 };
 pub use chappe_core::{attribute, backend, batch, erased};
+pub use chappe_middleware as middleware;
 
 #[cfg(feature = "json")]
 pub use extract::Json;
