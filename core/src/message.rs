@@ -69,7 +69,15 @@ impl Message {
     /// is its lease, attempt, source and time of publication, why it was a dead letter, and the broker's
     /// id if there is a source or an attempt to show that it was received.
     #[must_use]
-    pub fn into_outgoing(mut self) -> Self {
+    #[inline]
+    pub fn into_outgoing(self) -> Self {
+        // Nearly always it was just made, and then it is not even looked at closely.
+        let received =
+            self.attempt > 0 || self.source.is_some() || self.published.is_some() || self.lease.is_some();
+        if received || !self.extensions.is_empty() { self.without_delivery() } else { self }
+    }
+
+    fn without_delivery(mut self) -> Self {
         if self.source.take().is_some() || self.attempt > 0 {
             self.id = None;
         }

@@ -40,39 +40,45 @@ type Entries = SmallVec<[(Str, Value); INLINE]>;
 /// assert_eq!(attributes.get_str("content-type"), Some("text/csv"));
 /// assert_eq!(attributes.get_all("tag").count(), 2);
 /// ```
-#[derive(Clone, Default)]
-pub struct Attributes(Entries);
+#[derive(Clone)]
+pub struct Attributes {
+    entries: Entries,
+    /// What names and values take, kept up to date: it is asked for at every stage of a message's way.
+    bytes: usize,
+    /// No broker can object to any of the names, as they are [plain](is_plain).
+    plain: bool,
+}
 
 impl Attributes {
     /// Creates an empty set, without allocating.
     #[must_use]
     pub const fn new() -> Self {
-        Self(SmallVec::new_const())
+        Self { entries: SmallVec::new_const(), bytes: 0, plain: true }
     }
 
     /// How many values there are, repeated names counted each time.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.entries.len()
     }
 
     /// Whether there is no attribute at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.entries.is_empty()
     }
 
     /// The first value of `name`: of the exact name, else of one that differs in ASCII case only.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
         self.get_exact(name)
-            .or_else(|| self.entries().iter().find(|(have, _)| have.eq_ignore_ascii_case(name)).map(|(_, value)| value))
+            .or_else(|| self.entries.iter().find(|(have, _)| have.eq_ignore_ascii_case(name)).map(|(_, value)| value))
     }
 
     /// The first value of `name`, compared byte for byte.
     #[must_use]
     pub fn get_exact(&self, name: &str) -> Option<&Value> {
-        self.entries().iter().find(|(have, _)| have.as_str() == name).map(|(_, value)| value)
+        self.entries.iter().find(|(have, _)| have.as_str() == name).map(|(_, value)| value)
     }
 
     /// The first value of `name` if it is text or a number.
@@ -84,7 +90,7 @@ impl Attributes {
     /// All values of `name` in order: of the exact name where there is one, else ignoring ASCII case.
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Value> {
         let exact = self.get_exact(name).is_some();
-        self.entries()
+        self.entries
             .iter()
             .filter(move |(have, _)| if exact { have.as_str() == name } else { have.eq_ignore_ascii_case(name) })
             .map(|(_, value)| value)
@@ -99,36 +105,39 @@ impl Attributes {
     /// Replaces all values of `name`, whatever their case, by one; the first one's place is kept.
     pub fn insert(&mut self, name: impl Into<Str>, value: impl Into<Value>) {
         let (name, value) = (name.into(), value.into());
-        let entries = &mut self.0;
-        let Some(first) = entries.iter().position(|(have, _)| have.eq_ignore_ascii_case(&name)) else {
-            entries.push((name, value));
-            return;
+        let Some(first) = self.entries.iter().position(|(have, _)| have.eq_ignore_ascii_case(&name)) else {
+            return self.append(name, value);
         };
         let mut at = 0;
-        entries.retain(|(have, _)| {
+        self.entries.retain(|(have, _)| {
             let keep = at <= first || !have.eq_ignore_ascii_case(&name);
             at += 1;
             keep
         });
-        entries[first] = (name, value);
+        self.entries[first] = (name, value);
+        self.recount();
     }
 
     /// Adds a value behind those `name` has already.
     pub fn append(&mut self, name: impl Into<Str>, value: impl Into<Value>) {
-        self.0.push((name.into(), value.into()));
+        let (name, value) = (name.into(), value.into());
+        self.bytes += size(&name, &value);
+        self.plain &= is_plain(&name);
+        self.entries.push((name, value));
     }
 
     /// Removes all values of `name`, whatever their case, and returns the first.
     pub fn remove(&mut self, name: &str) -> Option<Value> {
-        let first = self.0.iter().position(|(have, _)| have.eq_ignore_ascii_case(name))?;
-        let (_, value) = self.0.remove(first);
-        self.0.retain(|(have, _)| !have.eq_ignore_ascii_case(name));
+        let first = self.entries.iter().position(|(have, _)| have.eq_ignore_ascii_case(name))?;
+        let (_, value) = self.entries.remove(first);
+        self.entries.retain(|(have, _)| !have.eq_ignore_ascii_case(name));
+        self.recount();
         Some(value)
     }
 
     /// Removes everything.
     pub fn clear(&mut self) {
-        self.0.clear();
+        *self = Self::new();
     }
 
     /// All names and values in order.
@@ -140,18 +149,25 @@ impl Attributes {
     /// The bytes all names and values take, which is how the brokers count them.
     #[must_use]
     pub fn size_bytes(&self) -> usize {
-        self.iter().map(|(name, value)| name.len() + value.as_bytes().len()).sum()
+        self.bytes
     }
 
-    fn entries(&self) -> &[(Str, Value)] {
-        &self.0
+    fn recount(&mut self) {
+        self.bytes = self.entries.iter().map(|(name, value)| size(name, value)).sum();
+        self.plain = self.entries.iter().all(|(name, _)| is_plain(name));
+    }
+}
+
+impl Default for Attributes {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
 /// Equal when names, values and order are equal.
 impl PartialEq for Attributes {
     fn eq(&self, other: &Self) -> bool {
-        self.entries() == other.entries()
+        self.entries == other.entries
     }
 }
 
@@ -190,7 +206,7 @@ impl<'a> IntoIterator for &'a Attributes {
     type IntoIter = Iter<'a>;
 
     fn into_iter(self) -> Iter<'a> {
-        Iter(self.entries().iter())
+        Iter(self.entries.iter())
     }
 }
 
@@ -211,6 +227,17 @@ impl<'a> Iterator for Iter<'a> {
 }
 
 impl ExactSizeIterator for Iter<'_> {}
+
+fn size(name: &str, value: &Value) -> usize {
+    name.len() + value.as_bytes().len()
+}
+
+/// Whether a name is fine for certain: printable ASCII that does not begin as the reserved names do.
+fn is_plain(name: &str) -> bool {
+    let name = name.as_bytes();
+    matches!(name.first(), Some(first) if !matches!(first, b'm' | b'M'))
+        && name.iter().all(|byte| matches!(byte, b' '..=b'~'))
+}
 
 #[cfg(test)]
 mod tests {
@@ -253,6 +280,30 @@ mod tests {
         assert_eq!(attributes.remove("X"), Some(Value::from("1")));
         assert_eq!(attributes, Attributes::from([("y", "2")]));
         assert_eq!(attributes.remove("X"), None);
+    }
+
+    #[test]
+    fn the_size_follows_every_change() {
+        let mut attributes = Attributes::from([("a", "1"), ("bb", "22"), ("A", "333")]);
+        assert_eq!(attributes.size_bytes(), 1 + 1 + 2 + 2 + 1 + 3);
+
+        attributes.insert("a", "4444");
+        assert_eq!(attributes.size_bytes(), 1 + 4 + 2 + 2);
+        attributes.remove("bb");
+        assert_eq!(attributes.size_bytes(), 1 + 4);
+        attributes.clear();
+        assert_eq!(attributes.size_bytes(), 0);
+    }
+
+    #[test]
+    fn names_are_plain_until_one_is_not_and_again_without_it() {
+        let mut attributes = Attributes::from([("type", "a")]);
+        assert!(attributes.plain);
+
+        attributes.append("msg-id", "1");
+        assert!(!attributes.plain);
+        attributes.remove("msg-id");
+        assert!(attributes.plain);
     }
 
     #[test]

@@ -172,6 +172,7 @@ impl PublishCapabilities {
     /// - [`ErrorKind::TooLarge`]: body and attributes together, or an attribute, are over the limit.
     /// - [`ErrorKind::Invalid`]: an attribute cannot be carried, or the delay is longer than the maximum.
     /// - [`ErrorKind::Unsupported`]: the message has a delay and the broker has none.
+    #[inline]
     pub fn check(&self, message: &Message) -> Result<(), Error> {
         self.attributes.check(message.attributes())?;
         let size = message.size_bytes();

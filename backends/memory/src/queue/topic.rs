@@ -49,10 +49,8 @@ impl Service<Message> for MemoryTopic {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut message: Message) -> Publish {
-        if was_received(&message) {
-            message = message.into_outgoing();
-        }
+    fn call(&mut self, message: Message) -> Publish {
+        let message = message.into_outgoing();
         if let Err(error) = self.shared.publish.check(&message) {
             return Publish::done(Err(error));
         }
@@ -137,9 +135,4 @@ fn hide(result: Result<Published, Error>, lost: Option<Error>) -> Result<Publish
         Some(error) => result.and(Err(error)),
         None => result,
     }
-}
-
-/// Whether there is anything for [`Message::into_outgoing`] to drop.
-fn was_received(message: &Message) -> bool {
-    message.attempt() > 0 || message.source().is_some() || message.published().is_some() || message.lease().is_some()
 }
