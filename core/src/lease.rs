@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,22 +33,46 @@ pub enum Cancelled {
 }
 
 struct Shared {
+    /// The delivery that is being handled now, or none. Apart from the state, as it changes with every
+    /// message, and hardly any handler looks at its lease.
+    current: AtomicU64,
+    /// When its lease ended as it began, in nanoseconds since `origin`; [`NEVER`] where there is no end.
+    until: AtomicU64,
+    origin: Instant,
     state: Mutex<State>,
     changed: Notify,
+    waiters: AtomicUsize,
     keeper: Arc<Notify>,
 }
 
-/// The state of the delivery that is being handled now. A worker handles one after the other and keeps the
-/// allocation; leases of earlier deliveries find another number here and know that they have ended.
-#[derive(Default)]
+/// No delivery.
+const NONE: u64 = u64::MAX;
+
+/// The lease has no end.
+const NEVER: u64 = u64::MAX;
+
+/// What has happened to the lease of a delivery. A worker handles one after the other and keeps the
+/// allocation: what is here may be about an earlier delivery, and says so.
 struct State {
-    delivery: Option<u64>,
-    until: Option<Instant>,
+    delivery: u64,
+    extended: Option<Instant>,
     wanted: Option<Instant>,
     cancelled: Option<Cancelled>,
     /// The last wish was for longer than the broker holds a message.
     refused: bool,
-    waiters: usize,
+}
+
+impl State {
+    const fn of(delivery: u64) -> Self {
+        Self { delivery, extended: None, wanted: None, cancelled: None, refused: false }
+    }
+}
+
+/// What a handler sees of its lease.
+struct View {
+    until: Option<Instant>,
+    cancelled: Option<Cancelled>,
+    refused: bool,
 }
 
 impl Lease {
@@ -55,7 +80,7 @@ impl Lease {
     /// is handled.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.current().and_then(|state| state.until)
+        self.view().and_then(|view| view.until)
     }
 
     /// Has the lease end no earlier than `by` from now, and waits until the broker has agreed.
@@ -73,18 +98,20 @@ impl Lease {
     /// Dropped, the extension may still take place.
     pub async fn extend(&self, by: Duration) -> Result<Instant, Error> {
         let wanted = Instant::now() + by;
-        if let Some(mut state) = self.current().filter(|state| state.until.is_some()) {
-            state.wanted = state.wanted.max(Some(wanted));
-            state.refused = false;
+        if self.view().is_some_and(|view| view.until.is_some()) {
+            self.shared.change(self.delivery, |state| {
+                state.wanted = state.wanted.max(Some(wanted));
+                state.refused = false;
+            });
         }
         self.shared.keeper.notify_one();
         let ended = || Error::new(ErrorKind::LeaseLost, "lease cannot be extended, it has ended");
-        let granted = self.wait(|state| match (state.cancelled, state.until) {
+        let granted = self.wait(|view| match (view.cancelled, view.until) {
             (Some(_), _) => ControlFlow::Break(Err(ended())),
             // Nothing to extend: the broker sets no time.
             (None, None) => ControlFlow::Break(Ok(wanted)),
             (None, Some(until)) if until >= wanted => ControlFlow::Break(Ok(until)),
-            (None, Some(_)) if state.refused => ControlFlow::Break(Err(Error::new(
+            (None, Some(_)) if view.refused => ControlFlow::Break(Err(Error::new(
                 ErrorKind::Unsupported,
                 format!("lease cannot be extended by {by:?}, the broker does not hold a message that long"),
             ))),
@@ -96,7 +123,7 @@ impl Lease {
     /// Why the handler should stop, if it should.
     #[must_use]
     pub fn is_cancelled(&self) -> Option<Cancelled> {
-        self.current().and_then(|state| state.cancelled)
+        self.view().and_then(|view| view.cancelled)
     }
 
     /// Waits until the handler should stop. Never resolves for one that runs to its end in peace.
@@ -105,7 +132,7 @@ impl Lease {
     ///
     /// May be dropped and called again.
     pub async fn cancelled(&self) -> Cancelled {
-        let cancelled = self.wait(|state| match state.cancelled {
+        let cancelled = self.wait(|view| match view.cancelled {
             Some(reason) => ControlFlow::Break(reason),
             None => ControlFlow::Continue(()),
         });
@@ -116,22 +143,31 @@ impl Lease {
     }
 
     /// Waits until `check` breaks; `None` if the message is handled before.
-    async fn wait<B>(&self, check: impl Fn(&State) -> ControlFlow<B>) -> Option<B> {
+    async fn wait<B>(&self, check: impl Fn(&View) -> ControlFlow<B>) -> Option<B> {
         let _waiter = Waiter::new(&self.shared);
         loop {
             // Created before the look, so that a change between the two is not missed.
             let changed = self.shared.changed.notified();
-            if let ControlFlow::Break(found) = check(&*self.current()?) {
+            if let ControlFlow::Break(found) = check(&self.view()?) {
                 return Some(found);
             }
             changed.await;
         }
     }
 
-    /// The state, unless it is another delivery's by now.
-    fn current(&self) -> Option<MutexGuard<'_, State>> {
+    /// How the lease stands, unless the message is handled by now.
+    fn view(&self) -> Option<View> {
         let state = self.shared.lock();
-        (state.delivery == Some(self.delivery)).then_some(state)
+        let changed = (state.delivery == self.delivery).then_some(&*state);
+        // In this order: once there is another delivery's end, there is also its number.
+        let until = self.shared.until.load(Ordering::Acquire);
+        let current = self.shared.current.load(Ordering::SeqCst) == self.delivery;
+        let began = (until != NEVER).then(|| self.shared.origin + Duration::from_nanos(until));
+        current.then(|| View {
+            until: changed.and_then(|state| state.extended).or(began),
+            cancelled: changed.and_then(|state| state.cancelled),
+            refused: changed.is_some_and(|state| state.refused),
+        })
     }
 }
 
@@ -153,25 +189,34 @@ impl LeaseControl {
     /// Creates the control of leases whose wishes are announced on `keeper`.
     #[must_use]
     pub fn new(keeper: Arc<Notify>) -> Self {
-        Self(Arc::new(Shared { state: Mutex::default(), changed: Notify::new(), keeper }))
+        Self(Arc::new(Shared {
+            current: AtomicU64::new(NONE),
+            until: AtomicU64::new(NEVER),
+            origin: Instant::now(),
+            state: Mutex::new(State::of(NONE)),
+            changed: Notify::new(),
+            waiters: AtomicUsize::new(0),
+            keeper,
+        }))
     }
 
-    /// Begins the lease of a delivery, whose number is never used again, and ends the one before.
+    /// Begins the lease of a delivery, whose number is never used again and not `u64::MAX`, and ends the one
+    /// before.
     #[must_use]
     pub fn begin(&self, delivery: u64, until: Option<Instant>) -> Lease {
-        self.replace(Some(delivery), until);
+        self.replace(delivery, until);
         Lease { shared: Arc::clone(&self.0), delivery }
     }
 
     /// Ends the lease begun last: the message is handled.
     pub fn finish(&self) {
-        self.replace(None, None);
+        self.replace(NONE, None);
     }
 
     /// Takes note that the broker holds the delivery until then.
     pub fn extended(&self, delivery: u64, until: Instant) {
-        self.change(delivery, |state| {
-            state.until = Some(until);
+        self.0.change(delivery, |state| {
+            state.extended = Some(until);
             state.wanted = state.wanted.filter(|wanted| *wanted > until);
         });
     }
@@ -180,12 +225,12 @@ impl LeaseControl {
     #[must_use]
     pub fn wanted(&self, delivery: u64) -> Option<Instant> {
         let state = self.0.lock();
-        state.wanted.filter(|_| state.delivery == Some(delivery))
+        state.wanted.filter(|_| state.delivery == delivery)
     }
 
     /// Takes note that the broker does not hold the delivery for as long as its handler wants.
     pub fn refuse(&self, delivery: u64) {
-        self.change(delivery, |state| {
+        self.0.change(delivery, |state| {
             state.wanted = None;
             state.refused = true;
         });
@@ -193,27 +238,20 @@ impl LeaseControl {
 
     /// Tells the handler of the delivery to stop.
     pub fn cancel(&self, delivery: u64, reason: Cancelled) {
-        self.change(delivery, |state| {
+        self.0.change(delivery, |state| {
             state.cancelled.get_or_insert(reason);
         });
     }
 
-    fn replace(&self, delivery: Option<u64>, until: Option<Instant>) {
-        let mut state = self.0.lock();
-        let waiters = state.waiters;
-        *state = State { delivery, until, waiters, ..State::default() };
-        drop(state);
-        // Hardly any handler waits on its lease, and this is on the path of every message.
-        if waiters > 0 {
-            self.0.changed.notify_waiters();
-        }
-    }
-
-    fn change(&self, delivery: u64, change: impl FnOnce(&mut State)) {
-        let mut state = self.0.lock();
-        if state.delivery == Some(delivery) {
-            change(&mut state);
-            drop(state);
+    /// On the path of every message: one exchange, and no lock.
+    fn replace(&self, delivery: u64, until: Option<Instant>) {
+        let nanos = until.map_or(NEVER, |until| {
+            u64::try_from(until.saturating_duration_since(self.0.origin).as_nanos()).unwrap_or(NEVER)
+        });
+        self.0.current.swap(delivery, Ordering::SeqCst);
+        self.0.until.store(nanos, Ordering::Release);
+        // Who waits counts itself before it looks at the number: one of the two sees the other.
+        if self.0.waiters.load(Ordering::SeqCst) > 0 {
             self.0.changed.notify_waiters();
         }
     }
@@ -221,13 +259,30 @@ impl LeaseControl {
 
 impl fmt::Debug for LeaseControl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LeaseControl").field("delivery", &self.0.lock().delivery).finish_non_exhaustive()
+        let current = self.0.current.load(Ordering::Relaxed);
+        f.debug_struct("LeaseControl")
+            .field("delivery", &(current != NONE).then_some(current))
+            .finish_non_exhaustive()
     }
 }
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state of a delivery, if it is the one that is being handled.
+    fn change(&self, delivery: u64, change: impl FnOnce(&mut State)) {
+        let mut state = self.lock();
+        if self.current.load(Ordering::SeqCst) != delivery {
+            return;
+        }
+        if state.delivery != delivery {
+            *state = State::of(delivery);
+        }
+        change(&mut state);
+        drop(state);
+        self.changed.notify_waiters();
     }
 }
 
@@ -236,14 +291,14 @@ struct Waiter<'a>(&'a Shared);
 
 impl<'a> Waiter<'a> {
     fn new(shared: &'a Shared) -> Self {
-        shared.lock().waiters += 1;
+        shared.waiters.fetch_add(1, Ordering::SeqCst);
         Self(shared)
     }
 }
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        self.0.lock().waiters -= 1;
+        self.0.waiters.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -1,6 +1,5 @@
 //! [`BatchWorker`], which hands messages out in batches.
 
-use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,9 +11,9 @@ use tokio::time::{Instant, sleep_until};
 use tower_service::Service;
 use tracing::Span;
 
+use super::hands::Hands;
 use super::instance::{End, Instance, finish_call};
-use super::schedule::{Job, Task, Turn, Unstarted};
-use super::settle::Due;
+use super::schedule::{Holder, Job, Task, Turn};
 use super::shared::{Finished, Shared};
 use super::verdict::Verdict;
 use super::worker::conclude;
@@ -50,14 +49,9 @@ where
 
 /// Handles one batch after the other with a service of its own.
 pub(super) struct BatchWorker<Q: Queue, S> {
-    shared: Arc<Shared<Q>>,
+    hands: Hands<Q>,
     instance: Instance<S>,
-    bell: Arc<Notify>,
-    tasks: VecDeque<Task>,
     running: Vec<Running>,
-    finished: Vec<Finished>,
-    unstarted: Unstarted<Q::Receipt>,
-    dues: Vec<Due<Q::Receipt>>,
 }
 
 /// A message of the batch that is being handled.
@@ -71,21 +65,12 @@ struct Running {
 
 impl<Q: Queue, S: BatchReceiver> BatchWorker<Q, S> {
     pub(super) fn new(shared: &Arc<Shared<Q>>, prototype: &Arc<Mutex<S>>) -> Self {
-        Self {
-            shared: Arc::clone(shared),
-            instance: Instance::new(prototype),
-            bell: Arc::new(Notify::new()),
-            tasks: VecDeque::new(),
-            running: Vec::new(),
-            finished: Vec::new(),
-            unstarted: Unstarted::default(),
-            dues: Vec::new(),
-        }
+        Self { hands: Hands::new(shared), instance: Instance::new(prototype), running: Vec::new() }
     }
 
     /// Works until the server drains.
     pub(super) async fn run(mut self) {
-        let stop = self.shared.stop.token();
+        let stop = self.hands.shared.stop.token();
         loop {
             if !self.instance.ready(&stop).await {
                 return;
@@ -94,36 +79,36 @@ impl<Q: Queue, S: BatchReceiver> BatchWorker<Q, S> {
                 Turn::Work => {}
                 Turn::Park => {
                     self.instance.renew();
-                    self.bell.notified().await;
+                    self.hands.bell.notified().await;
                     continue;
                 }
                 Turn::Leave => return,
             }
             self.fill().await;
             self.handle().await;
-            self.hand_in();
+            self.hands.hand_in();
         }
     }
 
     /// Waits for the batch to become full, for as long as its first message may wait.
     async fn fill(&mut self) {
-        let options = self.shared.options.batch;
+        let options = self.hands.shared.options.batch;
         if options.max_wait.is_zero() {
             return;
         }
         let deadline = Instant::now() + options.max_wait;
-        let stop = self.shared.stop.token();
-        while self.tasks.len() < options.max {
-            if self.shared.schedule().wait_for_more(&self.bell) {
+        let stop = self.hands.shared.stop.token();
+        while self.hands.tasks.len() < options.max {
+            if self.hands.shared.schedule().wait_for_more(&self.hands.bell) {
                 let over = tokio::select! {
-                    () = self.bell.notified() => false,
+                    () = self.hands.bell.notified() => false,
                     () = sleep_until(deadline) => true,
                     () = stop.stopped() => true,
                 };
                 if over {
-                    if self.shared.schedule().stop_waiting(&self.bell) {
+                    if self.hands.shared.schedule().stop_waiting(&self.hands.bell) {
                         // Rung for nothing: it must not wake this worker when it parks next.
-                        self.bell = Arc::new(Notify::new());
+                        self.hands.bell = Arc::new(Notify::new());
                     }
                     return;
                 }
@@ -134,8 +119,8 @@ impl<Q: Queue, S: BatchReceiver> BatchWorker<Q, S> {
 
     /// Handles the batch that was taken.
     async fn handle(&mut self) {
-        if self.shared.is_draining() {
-            self.give_back();
+        if self.hands.shared.is_draining() {
+            self.hands.give_back();
             return;
         }
         let messages = self.start();
@@ -148,11 +133,11 @@ impl<Q: Queue, S: BatchReceiver> BatchWorker<Q, S> {
         let end = match self.instance.call(messages, &span) {
             Err(panic) => End::Panic(panic),
             Ok(call) => {
-                let abort = self.shared.abort.token();
-                finish_call(pin!(call), &span, std::convert::identity, self.shared.options.timeout, &abort).await
+                let abort = self.hands.shared.abort.token();
+                finish_call(pin!(call), &span, std::convert::identity, self.hands.shared.options.timeout, &abort).await
             }
         };
-        self.shared.control.meters.processed(count as u64, began.elapsed());
+        self.hands.shared.control.meters.processed(count as u64, began.elapsed());
         if matches!(end, End::Panic(_)) {
             self.instance.renew();
         }
@@ -161,27 +146,27 @@ impl<Q: Queue, S: BatchReceiver> BatchWorker<Q, S> {
 
     /// Makes messages of the tasks, each with a lease of its own.
     fn start(&mut self) -> Vec<Message> {
-        let mut messages = Vec::with_capacity(self.tasks.len());
-        let mut schedule = self.shared.schedule();
-        for task in self.tasks.drain(..) {
+        let mut messages = Vec::with_capacity(self.hands.tasks.len());
+        let mut schedule = self.hands.shared.schedule();
+        for task in self.hands.tasks.drain(..) {
             let Task { job: Job { mut message, key }, delivery, line, local_attempts, .. } = task;
             // It may have been lost while the batch was filling up.
             if schedule.is_lost(key) {
-                self.finished.push(Finished { key, verdict: Verdict::Settle(Action::Forget), message: None });
+                self.hands.finished.push(Finished { key, verdict: Verdict::Settle(Action::Forget), message: None });
                 continue;
             }
-            let judge = &self.shared.sources[line].judge;
+            let judge = &self.hands.shared.sources[line].judge;
             let attempt = message.attempt().max(1) + local_attempts;
             if let Some(action) = judge.before(attempt) {
                 let message = judge.needs_message.then_some(message);
-                self.finished.push(Finished { key, verdict: Verdict::Settle(action), message });
+                self.hands.finished.push(Finished { key, verdict: Verdict::Settle(action), message });
                 continue;
             }
             let kept = judge.needs_message.then(|| message.clone());
             if local_attempts > 0 {
                 message.set_attempt(attempt);
             }
-            let lease = LeaseControl::new(Arc::clone(&self.shared.timekeeper));
+            let lease = LeaseControl::new(Arc::clone(&self.hands.shared.timekeeper));
             message.set_lease(lease.begin(delivery, schedule.attach(key, &lease)));
             self.running.push(Running { key, line, attempt, kept, lease });
             messages.push(message);
@@ -212,35 +197,18 @@ impl<Q: Queue, S: BatchReceiver> BatchWorker<Q, S> {
                 (Err(_), Some(failure)) => failure.end(),
                 (Err(_), None) => End::Answer(Ok(Outcome::Retry)),
             };
-            let verdict = conclude(&self.shared, line, attempt, end, span);
+            let verdict = conclude(&self.hands.shared, line, attempt, end, span);
             let message = kept.filter(|_| verdict != Verdict::Settle(Action::Ack));
-            self.finished.push(Finished { key, verdict, message });
+            self.hands.finished.push(Finished { key, verdict, message });
         }
     }
 
     fn turn(&mut self) -> Turn {
-        let mut schedule = self.shared.schedule();
-        self.shared.complete(&mut schedule, &mut self.finished, &mut self.dues);
-        let max = self.shared.options.batch.max;
-        let turn = schedule.take(max, Instant::now(), &self.bell, None, &mut self.tasks, &mut self.unstarted);
-        drop(schedule);
-        self.shared.submit(&mut self.dues);
-        self.shared.sort_out(&mut self.unstarted);
-        turn
-    }
-
-    fn hand_in(&mut self) {
-        self.shared.complete(&mut self.shared.schedule(), &mut self.finished, &mut self.dues);
-        self.shared.submit(&mut self.dues);
-    }
-
-    fn give_back(&mut self) {
-        let late = self.shared.schedule().give_back(&mut self.tasks);
-        self.shared.release(late);
+        self.hands.turn(self.hands.shared.options.batch.max, Instant::now(), Holder::None)
     }
 
     fn span(&self) -> Span {
-        let queue = self.running.first().map(|first| &self.shared.sources[first.line].queue);
+        let queue = self.running.first().map(|first| &self.hands.shared.sources[first.line].queue);
         tracing::info_span!(
             target: "chappe::server",
             "process",
@@ -259,8 +227,6 @@ impl<Q: Queue, S: BatchReceiver> BatchWorker<Q, S> {
 /// As that of a worker: nothing is lost if the task ends early.
 impl<Q: Queue, S> Drop for BatchWorker<Q, S> {
     fn drop(&mut self) {
-        let late = self.shared.schedule().give_back(&mut self.tasks);
-        self.shared.release(late);
         for Running { key, kept: message, lease, .. } in self.running.drain(..) {
             lease.finish();
             let verdict = if std::thread::panicking() {
@@ -268,10 +234,8 @@ impl<Q: Queue, S> Drop for BatchWorker<Q, S> {
             } else {
                 Verdict::Abort
             };
-            self.finished.push(Finished { key, verdict, message });
+            self.hands.finished.push(Finished { key, verdict, message });
         }
-        self.shared.complete(&mut self.shared.schedule(), &mut self.finished, &mut self.dues);
-        self.shared.submit(&mut self.dues);
     }
 }
 

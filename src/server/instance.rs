@@ -82,8 +82,8 @@ impl<S: Clone> Instance<S> {
         }
     }
 
-    /// `false` if it failed.
-    fn poll_ready<T>(&mut self, cx: &mut Context<'_>) -> Poll<bool>
+    /// Whether the service takes a call now; `false` if it failed.
+    pub(super) fn poll_ready<T>(&mut self, cx: &mut Context<'_>) -> Poll<bool>
     where
         S: Service<T, Error: Into<BoxError>>,
     {

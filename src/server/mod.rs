@@ -30,6 +30,7 @@ mod backoff;
 mod batch;
 mod broadcast;
 mod handle;
+mod hands;
 pub(crate) mod instance;
 mod metrics;
 mod options;

@@ -114,7 +114,8 @@ impl Tasks {
                     shared.schedule().dismiss();
                 }
                 () = shared.foreman.notified() => {
-                    for _ in 0..shared.schedule().hire() {
+                    let hired = shared.schedule().hire();
+                    for _ in 0..hired {
                         self.workers.spawn(worker(shared));
                     }
                 }

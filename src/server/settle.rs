@@ -28,14 +28,14 @@ pub(super) struct SettleQueue<R> {
 }
 
 struct Waiting<R> {
-    dues: Vec<Due<R>>,
+    dues: Dues<R>,
     closing: bool,
 }
 
-/// A settlement, and what is needed to follow it up.
-pub(super) struct Due<R> {
-    settlement: Settlement<R>,
-    pub(super) ticket: Ticket,
+/// Settlements, and what is needed to follow them up. Two lists, as a queue is given the first as it is.
+pub(super) struct Dues<R> {
+    settlements: Vec<Settlement<R>>,
+    tickets: Vec<Ticket>,
 }
 
 /// What is needed to follow up a settlement.
@@ -49,28 +49,87 @@ pub(super) struct Ticket {
     pub(super) tries: u32,
 }
 
-impl<R> Due<R> {
-    pub(super) fn new(receipt: R, action: Action, message: Option<Message>, ticket: Ticket) -> Self {
+impl<R> Dues<R> {
+    pub(super) fn push(&mut self, receipt: R, action: Action, message: Option<Message>, ticket: Ticket) {
         let mut settlement = Settlement::new(receipt, action);
         settlement.message = message.map(Box::new);
-        Self { settlement, ticket }
+        self.put((settlement, ticket));
+    }
+
+    fn put(&mut self, (settlement, ticket): (Settlement<R>, Ticket)) {
+        self.settlements.push(settlement);
+        self.tickets.push(ticket);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.tickets.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.tickets.is_empty()
+    }
+
+    /// Moves up to `max` of them to `batch`, which is empty; in the common case, where those are all,
+    /// without copying any.
+    fn split_to(&mut self, max: usize, batch: &mut Self) {
+        if self.len() <= max {
+            std::mem::swap(self, batch);
+        } else {
+            batch.settlements.extend(self.settlements.drain(..max));
+            batch.tickets.extend(self.tickets.drain(..max));
+        }
+    }
+
+    /// Adds `more`, and leaves it empty.
+    fn append(&mut self, more: &mut Self) {
+        if self.is_empty() {
+            std::mem::swap(self, more);
+        } else {
+            self.settlements.append(&mut more.settlements);
+            self.tickets.append(&mut more.tickets);
+        }
+    }
+
+    /// Takes out those of one queue.
+    pub(super) fn of_line(&mut self, line: usize) -> Self {
+        let all = std::mem::take(self);
+        let mut own = Self::default();
+        for due in all {
+            if due.1.line == line { own.put(due) } else { self.put(due) }
+        }
+        own
+    }
+}
+
+impl<R> Default for Dues<R> {
+    fn default() -> Self {
+        Self { settlements: Vec::new(), tickets: Vec::new() }
+    }
+}
+
+impl<R> IntoIterator for Dues<R> {
+    type Item = (Settlement<R>, Ticket);
+    type IntoIter = std::iter::Zip<std::vec::IntoIter<Settlement<R>>, std::vec::IntoIter<Ticket>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.settlements.into_iter().zip(self.tickets)
     }
 }
 
 impl<R> SettleQueue<R> {
     pub(super) fn new() -> Self {
-        Self { waiting: Mutex::new(Waiting { dues: Vec::new(), closing: false }), bell: Notify::new() }
+        Self { waiting: Mutex::new(Waiting { dues: Dues::default(), closing: false }), bell: Notify::new() }
     }
 
     /// Adds settlements, and leaves `dues` empty. Their number is bounded by the schedule, which lets
     /// nothing be fetched while too many are under way.
-    pub(super) fn push(&self, dues: &mut Vec<Due<R>>) {
+    pub(super) fn push(&self, dues: &mut Dues<R>) {
         if dues.is_empty() {
             return;
         }
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let was_empty = waiting.dues.is_empty();
-        join(&mut waiting.dues, dues);
+        waiting.dues.append(dues);
         drop(waiting);
         if was_empty {
             self.bell.notify_one();
@@ -84,19 +143,10 @@ impl<R> SettleQueue<R> {
     }
 
     /// Moves what waits to `ready`, and says whether that was the last.
-    fn collect(&self, ready: &mut Vec<Due<R>>) -> bool {
+    fn collect(&self, ready: &mut Dues<R>) -> bool {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        join(ready, &mut waiting.dues);
+        ready.append(&mut waiting.dues);
         waiting.closing
-    }
-}
-
-/// Moves `more` behind `all`; in the common case, where there was nothing, without copying any.
-fn join<T>(all: &mut Vec<T>, more: &mut Vec<T>) {
-    if all.is_empty() {
-        std::mem::swap(all, more);
-    } else {
-        all.append(more);
     }
 }
 
@@ -107,15 +157,15 @@ pub(super) async fn run<Q: Queue>(shared: Arc<Shared<Q>>, line: usize) {
     let give_up = shared.give_up.token();
     let mut calls = FuturesUnordered::new();
     let mut tickets: HashMap<u64, Vec<Ticket>> = HashMap::new();
-    let mut ready: Vec<Due<Q::Receipt>> = Vec::new();
-    let mut again: BTreeMap<(Instant, u64), Due<Q::Receipt>> = BTreeMap::new();
-    let mut spare = Vec::new();
+    let mut ready: Dues<Q::Receipt> = Dues::default();
+    let mut again: Again<Q::Receipt> = BTreeMap::new();
+    let mut spare: Vec<Dues<Q::Receipt>> = Vec::new();
     let mut number = 0;
     let mut linger_until = None;
     loop {
         let now = Instant::now();
         while let Some(entry) = again.first_entry().filter(|entry| entry.key().0 <= now) {
-            ready.push(entry.remove());
+            ready.put(entry.remove());
         }
         let closing = source.settle.collect(&mut ready);
         while !ready.is_empty() && calls.len() < MAX_CALLS {
@@ -124,15 +174,11 @@ pub(super) async fn run<Q: Queue>(shared: Arc<Shared<Q>>, line: usize) {
                 break;
             }
             linger_until = None;
-            let (mut batch, mut own): (Vec<Settlement<_>>, Vec<Ticket>) = spare.pop().unwrap_or_default();
-            let count = ready.len().min(capabilities.max_settle_batch);
-            for Due { settlement, ticket } in ready.drain(..count) {
-                batch.push(settlement);
-                own.push(ticket);
-            }
+            let mut batch = spare.pop().unwrap_or_default();
+            ready.split_to(capabilities.max_settle_batch, &mut batch);
             number += 1;
-            tickets.insert(number, own);
-            calls.push(call(Arc::clone(&shared), line, number, batch));
+            tickets.insert(number, batch.tickets);
+            calls.push(call(Arc::clone(&shared), line, number, batch.settlements));
         }
         if closing && ready.is_empty() && calls.is_empty() && again.is_empty() {
             return;
@@ -141,10 +187,8 @@ pub(super) async fn run<Q: Queue>(shared: Arc<Shared<Q>>, line: usize) {
         let next = again.keys().next().map(|(due, _)| *due).into_iter().chain(linger_until).min();
         tokio::select! {
             Some(answer) = calls.next(), if !calls.is_empty() => {
-                let mut own = tickets.remove(&answer.number).expect("every call has its tickets");
-                let mut batch = follow_up(&shared, line, answer, &mut own, &mut again);
-                batch.clear();
-                spare.push((batch, own));
+                let tickets = tickets.remove(&answer.number).expect("every call has its tickets");
+                spare.push(follow_up(&shared, line, answer, tickets, &mut again));
             }
             () = source.settle.bell.notified() => {}
             () = sleep_until(next.unwrap_or(now)), if next.is_some() => {}
@@ -152,12 +196,15 @@ pub(super) async fn run<Q: Queue>(shared: Arc<Shared<Q>>, line: usize) {
         }
     }
     source.settle.collect(&mut ready);
-    let waiting = ready.into_iter().chain(again.into_values()).filter(|due| due.settlement.action.is_final());
+    let waiting = ready.into_iter().chain(again.into_values()).filter(|(settlement, _)| settlement.action.is_final());
     let called = tickets.into_values().flatten().filter(|ticket| ticket.key.is_none());
-    let left: Vec<Ticket> = waiting.map(|due| due.ticket).chain(called).collect();
+    let left: Vec<Ticket> = waiting.map(|(_, ticket)| ticket).chain(called).collect();
     shared.control.meters.unsettled.add(left.len() as u64);
     shared.leftover().unsettled.extend(left.into_iter().filter_map(|ticket| ticket.id));
 }
+
+/// What is to be told again, by when and by its number.
+type Again<R> = BTreeMap<(Instant, u64), (Settlement<R>, Ticket)>;
 
 /// A call that was answered.
 struct Answer<R> {
@@ -178,14 +225,14 @@ async fn call<Q: Queue>(
     Answer { number, batch, result, sent }
 }
 
-/// Counts what was done and has the rest told again. Returns the storage of the batch.
+/// Counts what was done and has the rest told again. Returns the storage, to be used again.
 fn follow_up<Q: Queue>(
     shared: &Shared<Q>,
     line: usize,
     answer: Answer<Q::Receipt>,
-    tickets: &mut Vec<Ticket>,
-    again: &mut BTreeMap<(Instant, u64), Due<Q::Receipt>>,
-) -> Vec<Settlement<Q::Receipt>> {
+    mut tickets: Vec<Ticket>,
+    again: &mut Again<Q::Receipt>,
+) -> Dues<Q::Receipt> {
     let Answer { mut batch, result, sent, .. } = answer;
     let meters = &shared.control.meters;
     if let Err(error) = &result {
@@ -196,6 +243,11 @@ fn follow_up<Q: Queue>(
     let mut renewals = Vec::new();
     let (mut handled, mut told) = (Vec::new(), Vec::new());
     for (mut settlement, mut ticket) in batch.drain(..).zip(tickets.drain(..)) {
+        // Nearly all of them.
+        if let (Action::Ack, SettleResult::Done, 0) = (&settlement.action, &settlement.result, ticket.tries) {
+            counts.acked += 1;
+            continue;
+        }
         let outcome = std::mem::replace(&mut settlement.result, SettleResult::Pending);
         if let (Action::Extend { by }, Some(key)) = (&settlement.action, ticket.key) {
             renewals.push((key, ticket.delivery, outcome, sent + *by));
@@ -242,7 +294,7 @@ fn follow_up<Q: Queue>(
             continue;
         }
         meters.settle_retries.add(1);
-        again.insert((Instant::now() + AGAIN.delay(ticket.tries), ticket.delivery), Due { settlement, ticket });
+        again.insert((Instant::now() + AGAIN.delay(ticket.tries), ticket.delivery), (settlement, ticket));
     }
     counts.add_to(shared);
     let mut schedule = shared.schedule();
@@ -259,7 +311,7 @@ fn follow_up<Q: Queue>(
     handled.into_iter().for_each(|id| schedule.remember(line, id));
     told.iter().for_each(|id| schedule.forget(line, id));
     schedule.settled(line, counts.total());
-    batch
+    Dues { settlements: batch, tickets }
 }
 
 /// How many settlements of a call ended how.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::handle::{Control, Probe, State};
 use super::options::Options;
 use super::schedule::{Schedule, Slot, Unstarted};
-use super::settle::{Due, SettleQueue};
+use super::settle::{Dues, SettleQueue, Ticket};
 use super::verdict::{Judge, Verdict};
 
 /// What the tasks of one server share.
@@ -118,7 +118,9 @@ impl<Q: Queue> Shared<Q> {
 
     /// Gives deliveries back without blame.
     pub(super) fn release(&self, slots: Vec<Slot<Q::Receipt>>) {
-        self.submit(&mut slots.into_iter().map(|slot| due(slot, Action::Release, None)).collect());
+        let mut dues = Dues::default();
+        slots.into_iter().for_each(|slot| owe(&mut dues, slot, Action::Release, None));
+        self.submit(&mut dues);
     }
 
     /// Settles what was sorted out before anybody handled it.
@@ -129,19 +131,24 @@ impl<Q: Queue> Shared<Q> {
         }
         self.control.meters.leases_lost.add(lost.iter().filter(|slot| !slot.lost).count() as u64);
         self.control.meters.acked_again.add(handled_before.len() as u64);
-        let lost = lost.drain(..).map(|slot| due(slot, Action::Forget, None));
-        let handled_before = handled_before.drain(..).map(|slot| due(slot, Action::Ack, None));
-        let released = released.drain(..).map(|slot| due(slot, Action::Release, None));
-        self.submit(&mut lost.chain(handled_before).chain(released).collect());
+        let mut dues = Dues::default();
+        for (slots, action) in [(lost, Action::Forget), (handled_before, Action::Ack), (released, Action::Release)] {
+            slots.drain(..).for_each(|slot| owe(&mut dues, slot, action.clone(), None));
+        }
+        self.submit(&mut dues);
     }
 
     /// Ends deliveries in the schedule; what is to be told the queues is added to `dues`.
     pub(super) fn complete(
         &self,
         schedule: &mut Schedule<Q::Receipt>,
+        acked: &mut Vec<usize>,
         finished: &mut Vec<Finished>,
-        dues: &mut Vec<Due<Q::Receipt>>,
+        dues: &mut Dues<Q::Receipt>,
     ) {
+        for key in acked.drain(..) {
+            conclude(schedule, key, Action::Ack, None, dues);
+        }
         for Finished { key, verdict, message } in finished.drain(..) {
             let action = match verdict {
                 Verdict::Settle(action) => action,
@@ -164,28 +171,19 @@ impl<Q: Queue> Shared<Q> {
                     Action::Release
                 }
             };
-            let Some(slot) = schedule.finish(key) else { continue };
-            if !slot.lost {
-                dues.push(due(slot, action, message));
-                continue;
-            }
-            if let (Action::Ack, Some(id)) = (&action, &slot.id) {
-                schedule.remember(slot.line, id.clone());
-            }
-            dues.push(due(slot, Action::Forget, None));
+            conclude(schedule, key, action, message, dues);
         }
+        schedule.use_room();
     }
 
     /// Hands settlements to the settlers.
-    pub(super) fn submit(&self, dues: &mut Vec<Due<Q::Receipt>>) {
+    pub(super) fn submit(&self, dues: &mut Dues<Q::Receipt>) {
         if let [only] = &*self.sources {
             only.settle.push(dues);
             return;
         }
         for (line, source) in self.sources.iter().enumerate() {
-            let (mut own, others) = std::mem::take(dues).into_iter().partition(|due| due.ticket.line == line);
-            source.settle.push(&mut own);
-            *dues = others;
+            source.settle.push(&mut dues.of_line(line));
         }
     }
 }
@@ -197,20 +195,27 @@ impl<Q: Queue> Probe for Shared<Q> {
     }
 }
 
-pub(super) fn due<R>(slot: Slot<R>, action: Action, message: Option<Message>) -> Due<R> {
-    Due::new(
-        slot.receipt,
-        action,
-        message,
-        super::settle::Ticket {
-            key: None,
-            delivery: slot.delivery,
-            line: slot.line,
-            id: slot.id,
-            until: slot.until,
-            tries: 0,
-        },
-    )
+/// Ends a delivery in the schedule, and adds what is to be told its queue.
+fn conclude<R: Clone>(
+    schedule: &mut Schedule<R>,
+    key: usize,
+    action: Action,
+    message: Option<Message>,
+    dues: &mut Dues<R>,
+) {
+    let Some(slot) = schedule.finish(key) else { return };
+    if !slot.lost {
+        return owe(dues, slot, action, message);
+    }
+    if let (Action::Ack, Some(id)) = (&action, &slot.id) {
+        schedule.remember(slot.line, id.clone());
+    }
+    owe(dues, slot, Action::Forget, None);
+}
+
+fn owe<R>(dues: &mut Dues<R>, slot: Slot<R>, action: Action, message: Option<Message>) {
+    let Slot { receipt, delivery, line, id, until, .. } = slot;
+    dues.push(receipt, action, message, Ticket { key: None, delivery, line, id, until, tries: 0 });
 }
 
 /// The instant after a delay; one too far off is as good as a year.

@@ -1,21 +1,19 @@
 //! [`Worker`], which handles messages one after the other.
 
-use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::pin::pin;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use chappe_core::backend::{Action, Queue};
 use chappe_core::{IntoOutcome, LeaseControl, Message, Outcome, Receiver};
-use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::Span;
 
-use super::instance::{End, Instance, finish_call, poll_call};
-use super::schedule::{Job, Task, Turn, Unstarted};
-use super::settle::Due;
+use super::hands::Hands;
+use super::instance::{End, Instance, finish_call, guard, poll_call};
+use super::schedule::{Holder, Job, Task, Turn};
 use super::shared::{Finished, Shared};
 use super::verdict::Verdict;
 
@@ -35,71 +33,88 @@ const MAX_STRETCH: usize = 256;
 /// task nor an allocation for any. As soon as one waits, what was taken and not started goes back, another
 /// worker goes on with it, and this one sees its handler through, as a task of its own would.
 pub(super) struct Worker<Q: Queue, S: Receiver> {
-    shared: Arc<Shared<Q>>,
+    hands: Hands<Q>,
     instance: Instance<S>,
     lease: LeaseControl,
-    bell: Arc<Notify>,
-    tasks: VecDeque<Task>,
-    finished: Vec<Finished>,
-    unstarted: Unstarted<Q::Receipt>,
-    dues: Vec<Due<Q::Receipt>>,
-    /// The delivery whose handler is running.
-    current: Option<usize>,
+    holder: Holder,
+    /// Where every call is made, so that none needs an allocation of its own.
+    call: Pin<Box<Option<S::Future>>>,
+    /// The message whose handler is running.
+    running: Option<Running>,
     /// How many messages make a [`GO`].
     go: usize,
 }
 
+/// A message whose handler is running.
+struct Running {
+    key: usize,
+    line: usize,
+    attempt: u32,
+    kept: Option<Message>,
+    span: Span,
+}
+
+/// How far a go went.
+enum Went {
+    /// To its end. So many handlers finished without waiting.
+    Through(usize),
+    /// To a handler that waits, after so many that did not.
+    Waits(usize),
+}
+
 impl<Q: Queue, S: Receiver> Worker<Q, S> {
     pub(super) fn new(shared: &Arc<Shared<Q>>, prototype: &Arc<Mutex<S>>) -> Self {
+        let lease = LeaseControl::new(Arc::clone(&shared.timekeeper));
         Self {
-            shared: Arc::clone(shared),
+            hands: Hands::new(shared),
             instance: Instance::new(prototype),
-            lease: LeaseControl::new(Arc::clone(&shared.timekeeper)),
-            bell: Arc::new(Notify::new()),
-            tasks: VecDeque::new(),
-            finished: Vec::new(),
-            unstarted: Unstarted::default(),
-            dues: Vec::new(),
-            current: None,
+            holder: shared.schedule().enlist(lease.clone()),
+            lease,
+            call: Box::pin(None),
+            running: None,
             go: 1,
         }
     }
 
     /// Works until the server drains.
     pub(super) async fn run(mut self) {
-        let stop = self.shared.stop.token();
+        let stop = self.hands.shared.stop.token();
         let mut stretch = 0;
         loop {
             if !self.instance.is_ready().await {
-                self.hand_in();
+                self.hands.hand_in();
                 if !self.instance.ready(&stop).await {
                     return;
                 }
             }
             let began = Instant::now();
-            match self.turn(began) {
+            match self.hands.turn(self.go, began, self.holder) {
                 Turn::Work => {}
                 Turn::Park => {
                     self.lease.finish();
                     // An idle clone must not sit on a permit somebody else waits for.
                     self.instance.renew();
-                    self.bell.notified().await;
+                    self.hands.bell.notified().await;
                     continue;
                 }
                 Turn::Leave => return,
             }
-            let (handled, waited) = self.go().await;
-            if waited {
-                // Those before it finished at once: too short to count.
-                self.shared.control.meters.processed(handled as u64, Duration::ZERO);
-                self.go = 1;
-                stretch = 0;
-                continue;
+            match poll_fn(|cx| Poll::Ready(self.go(cx))).await {
+                Went::Waits(handled) => {
+                    // Those before it finished at once: too short to count.
+                    self.hands.shared.control.meters.processed(handled as u64, Duration::ZERO);
+                    self.see_through().await;
+                    self.go = 1;
+                    stretch = 0;
+                }
+                Went::Through(handled) => {
+                    let each = began.elapsed() / u32::try_from(handled.max(1)).unwrap_or(u32::MAX);
+                    self.hands.shared.control.meters.processed(handled as u64, each);
+                    self.go =
+                        usize::try_from(GO.as_nanos() / each.as_nanos().max(1)).unwrap_or(MAX_GO).clamp(1, MAX_GO);
+                    stretch += handled;
+                }
             }
-            let each = began.elapsed() / u32::try_from(handled.max(1)).unwrap_or(u32::MAX);
-            self.shared.control.meters.processed(handled as u64, each);
-            self.go = usize::try_from(GO.as_nanos() / each.as_nanos().max(1)).unwrap_or(MAX_GO).clamp(1, MAX_GO);
-            stretch += handled;
             if stretch >= MAX_STRETCH {
                 stretch = 0;
                 tokio::task::yield_now().await;
@@ -107,128 +122,104 @@ impl<Q: Queue, S: Receiver> Worker<Q, S> {
         }
     }
 
-    /// Handles what was taken. Returns how many handlers finished without waiting, and whether one waited.
-    async fn go(&mut self) -> (usize, bool) {
+    /// Handles what was taken, until a handler waits.
+    fn go(&mut self, cx: &mut Context<'_>) -> Went {
         let mut handled = 0;
-        while let Some(task) = self.tasks.pop_front() {
-            if self.shared.is_draining() || handled > 0 && !self.instance.is_ready().await {
-                self.tasks.push_front(task);
-                self.give_back();
+        while let Some(task) = self.hands.tasks.pop_front() {
+            let ready = handled == 0 || matches!(self.instance.poll_ready(cx), Poll::Ready(true));
+            if !ready || self.hands.shared.is_draining() {
+                self.hands.tasks.push_front(task);
+                self.hands.give_back();
                 break;
             }
-            match self.handle(task).await {
-                Handled::AtOnce => handled += 1,
-                Handled::Waited => return (handled, true),
-                Handled::NotAtAll => {}
+            match self.start(task, cx) {
+                Some(Poll::Ready(end)) => {
+                    self.conclude(end);
+                    handled += 1;
+                }
+                Some(Poll::Pending) => return Went::Waits(handled),
+                None => {}
             }
         }
-        (handled, false)
+        Went::Through(handled)
     }
 
-    /// Handles one message.
-    async fn handle(&mut self, task: Task) -> Handled {
+    /// Calls the handler and sees how far it gets at once. `None` if it is not to be called any more.
+    fn start(&mut self, task: Task, cx: &mut Context<'_>) -> Option<Poll<End<Outcome>>> {
         let Task { job: Job { mut message, key }, delivery, line, until, local_attempts } = task;
-        let judge = &self.shared.sources[line].judge;
+        let shared = &*self.hands.shared;
+        let judge = &shared.sources[line].judge;
         let attempt = message.attempt().max(1) + local_attempts;
-        let needs_message = judge.needs_message;
         if let Some(action) = judge.before(attempt) {
-            let message = needs_message.then_some(message);
-            self.finished.push(Finished { key, verdict: Verdict::Settle(action), message });
-            return Handled::NotAtAll;
+            let message = judge.needs_message.then_some(message);
+            self.hands.finished.push(Finished { key, verdict: Verdict::Settle(action), message });
+            return None;
         }
-        let kept = needs_message.then(|| message.clone());
+        let kept = judge.needs_message.then(|| message.clone());
         if local_attempts > 0 {
             message.set_attempt(attempt);
         }
         message.set_lease(self.lease.begin(delivery, until));
-        let span = span(&self.shared, line, &message, attempt);
-        self.current = Some(key);
-        let mut handled = Handled::AtOnce;
-        let end = match self.instance.call(message, &span) {
-            Err(panic) => End::Panic(panic),
-            Ok(call) => {
-                let mut call = pin!(call);
-                match poll_fn(|cx| Poll::Ready(poll_call(call.as_mut(), cx, &span, S::Response::into_outcome))).await {
-                    Poll::Ready(end) => end,
-                    Poll::Pending => {
-                        handled = Handled::Waited;
-                        let began = Instant::now();
-                        self.give_back();
-                        self.hand_in();
-                        let abort = self.shared.abort.token();
-                        let end =
-                            finish_call(call, &span, S::Response::into_outcome, self.shared.options.timeout, &abort)
-                                .await;
-                        self.shared.control.meters.processed(1, began.elapsed());
-                        end
-                    }
-                }
-            }
-        };
+        let span = span(shared, line, &message, attempt);
+        let Running { span, .. } = self.running.insert(Running { key, line, attempt, kept, span });
+        let (instance, call) = (&mut self.instance, &mut self.call);
+        let called = instance.call(message, span).map(|future| call.as_mut().set(Some(future)));
+        Some(match called {
+            Err(panic) => Poll::Ready(End::Panic(panic)),
+            Ok(()) => poll_call(in_place(call), cx, span, S::Response::into_outcome),
+        })
+    }
+
+    /// Waits for the handler that waits. What was not started goes back first.
+    async fn see_through(&mut self) {
+        let began = Instant::now();
+        self.hands.give_back();
+        self.hands.hand_in();
+        let shared = &*self.hands.shared;
+        let abort = shared.abort.token();
+        let Some(Running { span, .. }) = &self.running else { return };
+        let call = in_place(&mut self.call);
+        let end = finish_call(call, span, S::Response::into_outcome, shared.options.timeout, &abort).await;
+        shared.control.meters.processed(1, began.elapsed());
+        self.conclude(end);
+    }
+
+    /// Ends the message whose handler was running.
+    fn conclude(&mut self, end: End<Outcome>) {
+        let end = self.clear().unwrap_or(end);
+        let Some(Running { key, line, attempt, kept, span }) = self.running.take() else { return };
+        if matches!(end, End::Answer(Ok(Outcome::Ack))) {
+            self.hands.acked.push(key);
+            return;
+        }
         if matches!(end, End::Panic(_)) {
             self.instance.renew();
         }
-        let verdict = conclude(&self.shared, line, attempt, end, &span);
-        self.current = None;
+        let verdict = conclude(&self.hands.shared, line, attempt, end, &span);
         let message = kept.filter(|_| verdict != Verdict::Settle(Action::Ack));
-        self.finished.push(Finished { key, verdict, message });
-        handled
+        self.hands.finished.push(Finished { key, verdict, message });
     }
 
-    /// Hands in what was finished and takes what is next.
-    fn turn(&mut self, now: Instant) -> Turn {
-        let mut schedule = self.shared.schedule();
-        self.shared.complete(&mut schedule, &mut self.finished, &mut self.dues);
-        let turn = schedule.take(self.go, now, &self.bell, Some(&self.lease), &mut self.tasks, &mut self.unstarted);
-        drop(schedule);
-        self.shared.submit(&mut self.dues);
-        self.shared.sort_out(&mut self.unstarted);
-        turn
-    }
-
-    /// Hands in what was finished, before a wait.
-    fn hand_in(&mut self) {
-        if !self.finished.is_empty() {
-            self.shared.complete(&mut self.shared.schedule(), &mut self.finished, &mut self.dues);
-            self.shared.submit(&mut self.dues);
-        }
-    }
-
-    /// Gives back what was taken and not started.
-    fn give_back(&mut self) {
-        if !self.tasks.is_empty() {
-            let late = self.shared.schedule().give_back(&mut self.tasks);
-            self.shared.release(late);
-        }
+    /// Drops the call; even that is the user's code, and may panic.
+    fn clear(&mut self) -> Option<End<Outcome>> {
+        let call = &mut self.call;
+        guard(|| call.as_mut().set(None)).err().map(End::Panic)
     }
 }
 
-/// How a message was handled.
-enum Handled {
-    /// The handler finished without waiting.
-    AtOnce,
-    /// The handler had to wait.
-    Waited,
-    /// It was not to be handled any more.
-    NotAtAll,
-}
-
-/// A worker ends with nothing in its hands, but for one that is aborted, or whose user's future panics as it
-/// is dropped. Nothing is lost then either.
+/// A worker ends with nothing in its hands, but for one that is aborted. Nothing is lost then either.
 impl<Q: Queue, S: Receiver> Drop for Worker<Q, S> {
     fn drop(&mut self) {
-        self.give_back();
-        if let Some(key) = self.current.take() {
-            let verdict = if std::thread::panicking() {
-                Verdict::Settle(Action::Retry { delay: Duration::ZERO, reason: None })
-            } else {
-                Verdict::Abort
-            };
-            self.finished.push(Finished { key, verdict, message: None });
+        if self.running.is_some() {
+            self.conclude(End::Abort);
         }
-        self.hand_in();
         self.lease.finish();
+        self.hands.shared.schedule().discharge(self.holder);
     }
+}
+
+fn in_place<F: Future>(call: &mut Pin<Box<Option<F>>>) -> Pin<&mut F> {
+    call.as_mut().as_pin_mut().expect("the call was made")
 }
 
 /// What the server makes of how a call ended; counts and logs it.

@@ -22,7 +22,7 @@ mod slot;
 mod time;
 
 use line::Line;
-pub(super) use slot::{Job, Renewal, Slot, Task};
+pub(super) use slot::{Holder, Job, Renewal, Slot, Task};
 
 /// How many may wait for the sake of weights alone, where several queues share few workers.
 const MAX_SHARES: u128 = 32;
@@ -32,6 +32,8 @@ pub(super) struct Schedule<R> {
     limits: Limits,
     lines: Vec<Line>,
     slots: Slab<Slot<R>>,
+    /// The leases of workers.
+    crew: Slab<LeaseControl>,
     /// Deliveries that wait for one of their lane. A lane is in here for as long as it is busy.
     lanes: HashMap<(usize, u64), VecDeque<Job>>,
     /// Deliveries that wait for a time, by that time and their number.
@@ -115,6 +117,7 @@ impl<R: Clone> Schedule<R> {
             limits,
             lines,
             slots: Slab::new(),
+            crew: Slab::new(),
             lanes: HashMap::new(),
             held: BTreeMap::new(),
             hasher: RandomState::new(),
@@ -199,6 +202,7 @@ impl<R: Clone> Schedule<R> {
                 bytes: message.size_bytes(),
                 lane,
                 running: false,
+                holder: Holder::None,
                 control: None,
             };
             if self.draining {
@@ -228,13 +232,13 @@ impl<R: Clone> Schedule<R> {
     }
 
     /// Fills a worker's tasks up to `max`, or tells it to wait or to leave. One that is to wait is woken
-    /// through `bell`. Handlers see the leases of `lease`; without it each is [attached](Self::attach).
+    /// through `bell`. Handlers see the lease of `holder`; without one each is [attached](Self::attach).
     pub(super) fn take(
         &mut self,
         max: usize,
         now: Instant,
         bell: &Arc<Notify>,
-        lease: Option<&LeaseControl>,
+        holder: Holder,
         tasks: &mut VecDeque<Task>,
         unstarted: &mut Unstarted<R>,
     ) -> Turn {
@@ -251,7 +255,7 @@ impl<R: Clone> Schedule<R> {
                     continue;
                 }
                 slot.running = true;
-                slot.control = lease.cloned();
+                slot.holder = holder;
                 self.lines[line].running += 1;
                 let Slot { delivery, until, local_attempts, .. } = *slot;
                 tasks.push_back(Task { job, delivery, line, until, local_attempts });
@@ -324,7 +328,7 @@ impl<R: Clone> Schedule<R> {
         while let Some(Task { job, line, .. }) = tasks.pop_back() {
             let slot = &mut self.slots[job.key];
             slot.running = false;
-            slot.control = None;
+            slot.holder = Holder::None;
             self.lines[line].running -= 1;
             self.lines[line].ready.push_front(job);
         }
@@ -343,11 +347,29 @@ impl<R: Clone> Schedule<R> {
     }
 
     /// Ends a delivery: it is to be settled, and its lane goes on. `None` if it was
-    /// [abandoned](Self::abandon) before.
+    /// [abandoned](Self::abandon) before. The room it leaves is [used](Self::use_room) by others once all
+    /// are ended that end now.
     pub(super) fn finish(&mut self, key: usize) -> Option<Slot<R>> {
-        let slot = self.slots.contains(key).then(|| self.remove(key))?;
-        self.wake_pump(slot.line);
+        let slot = self.slots.try_remove(key)?;
+        self.account(&slot);
         Some(slot)
+    }
+
+    /// Has room that was left be used.
+    pub(super) fn use_room(&mut self) {
+        self.wake_pumps();
+    }
+
+    /// Enters a worker that handles one message at a time, and the lease its handler sees.
+    pub(super) fn enlist(&mut self, control: LeaseControl) -> Holder {
+        Holder::Worker(self.crew.insert(control))
+    }
+
+    /// Forgets a worker that has nothing in its hands.
+    pub(super) fn discharge(&mut self, holder: Holder) {
+        if let Holder::Worker(number) = holder {
+            drop(self.crew.try_remove(number));
+        }
     }
 
     /// Keeps a failed delivery here until its next attempt. With `open` those behind it pass.
@@ -355,6 +377,7 @@ impl<R: Clone> Schedule<R> {
         let slot = &mut self.slots[key];
         let (line, delivery) = (slot.line, slot.delivery);
         slot.local_attempts += 1;
+        slot.holder = Holder::None;
         slot.control = None;
         self.lines[line].running -= usize::from(std::mem::take(&mut slot.running));
         if let Some(lane) = slot.lane.filter(|_| open) {
@@ -390,7 +413,7 @@ impl<R: Clone> Schedule<R> {
     /// Tells every running handler to stop.
     pub(super) fn cancel_all(&mut self, reason: Cancelled) {
         for (_, slot) in &self.slots {
-            if let Some(control) = &slot.control {
+            if let Some(control) = slot.control(&self.crew) {
                 control.cancel(slot.delivery, reason);
             }
         }
@@ -424,6 +447,11 @@ impl<R: Clone> Schedule<R> {
 
     fn remove(&mut self, key: usize) -> Slot<R> {
         let slot = self.slots.remove(key);
+        self.account(&slot);
+        slot
+    }
+
+    fn account(&mut self, slot: &Slot<R>) {
         let line = &mut self.lines[slot.line];
         line.outstanding -= 1;
         line.running -= usize::from(slot.running);
@@ -432,7 +460,6 @@ impl<R: Clone> Schedule<R> {
         if let Some(lane) = slot.lane {
             self.open_lane(slot.line, lane);
         }
-        slot
     }
 
     /// Has a delivery wait for a worker, behind those of its lane.

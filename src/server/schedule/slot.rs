@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chappe_core::{LeaseControl, Message, MessageId};
+use slab::Slab;
 use tokio::time::Instant;
 
 use super::line::LeaseTerms;
@@ -32,7 +33,18 @@ pub(in crate::server) struct Slot<R> {
     pub(super) bytes: usize,
     pub(super) lane: Option<u64>,
     pub(super) running: bool,
+    pub(super) holder: Holder,
+    /// The lease a handler of many messages sees of this one.
     pub(super) control: Option<LeaseControl>,
+}
+
+/// Whose lease a handler sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) enum Holder {
+    /// Nobody's, or the delivery's own.
+    None,
+    /// That of a worker that handles one message at a time, by its number.
+    Worker(usize),
 }
 
 /// A job in the hands of a worker, with what it needs to know of the slot.
@@ -54,6 +66,14 @@ pub(in crate::server) struct Renewal<R> {
 }
 
 impl<R> Slot<R> {
+    /// The lease its handler sees, if it is being handled.
+    pub(super) fn control<'a>(&'a self, crew: &'a Slab<LeaseControl>) -> Option<&'a LeaseControl> {
+        match self.holder {
+            Holder::Worker(number) => crew.get(number),
+            Holder::None => self.control.as_ref(),
+        }
+    }
+
     /// When the lease is to be renewed: no later than half of it before its end, and earlier by up to an
     /// eighth, so that what was fetched together is not renewed in one burst for ever.
     pub(super) fn renew_at(&self, terms: LeaseTerms) -> Option<Instant> {

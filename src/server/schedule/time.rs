@@ -72,7 +72,7 @@ impl<R: Clone> Schedule<R> {
         match until {
             Some(until) => {
                 slot.until = Some(until);
-                if let Some(control) = &slot.control {
+                if let Some(control) = slot.control(&self.crew) {
                     control.extended(delivery, until);
                 }
             }
@@ -90,7 +90,7 @@ impl<R: Clone> Schedule<R> {
             return false;
         };
         slot.lost = true;
-        if let Some(control) = &slot.control {
+        if let Some(control) = slot.control(&self.crew) {
             control.cancel(delivery, Cancelled::LeaseLost);
         }
         true
@@ -148,16 +148,16 @@ impl<R: Clone> Schedule<R> {
             if until <= now {
                 slot.lost = true;
                 lost += 1;
-                if let Some(control) = &slot.control {
+                if let Some(control) = slot.control(&self.crew) {
                     control.cancel(slot.delivery, Cancelled::LeaseLost);
                 }
                 continue;
             }
-            let wanted = slot.control.as_ref().and_then(|control| control.wanted(slot.delivery));
+            let wanted = slot.control(&self.crew).and_then(|control| control.wanted(slot.delivery));
             let limit = terms.max.and_then(|max| slot.received.checked_add(max));
             let reach = if terms.renewable { limit } else { Some(until) };
             if wanted.zip(reach).is_some_and(|(wanted, reach)| wanted > reach.max(until)) {
-                slot.control.iter().for_each(|control| control.refuse(slot.delivery));
+                slot.control(&self.crew).into_iter().for_each(|control| control.refuse(slot.delivery));
             }
             let room = limit.map_or(Duration::MAX, |limit| limit.saturating_duration_since(now));
             let by = wanted.map_or(terms.ttl, |wanted| wanted.saturating_duration_since(now).max(terms.ttl)).min(room);
