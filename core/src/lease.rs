@@ -183,13 +183,18 @@ impl fmt::Debug for Lease {
 /// The server's end of the [`Lease`]s of a worker, one delivery after the other. For whoever writes a server
 /// loop; handlers never see it.
 #[derive(Clone)]
-pub struct LeaseControl(Arc<Shared>);
+pub struct LeaseControl {
+    shared: Arc<Shared>,
+    /// The end that was set last, and what it is in nanoseconds: messages that were fetched together have
+    /// the same, and to count it again for each would take as long as all else here.
+    last: (Option<Instant>, u64),
+}
 
 impl LeaseControl {
     /// Creates the control of leases whose wishes are announced on `keeper`.
     #[must_use]
     pub fn new(keeper: Arc<Notify>) -> Self {
-        Self(Arc::new(Shared {
+        let shared = Shared {
             current: AtomicU64::new(NONE),
             until: AtomicU64::new(NEVER),
             origin: Instant::now(),
@@ -197,25 +202,30 @@ impl LeaseControl {
             changed: Notify::new(),
             waiters: AtomicUsize::new(0),
             keeper,
-        }))
+        };
+        Self { shared: Arc::new(shared), last: (None, NEVER) }
     }
 
     /// Begins the lease of a delivery, whose number is never used again and not `u64::MAX`, and ends the one
     /// before.
     #[must_use]
-    pub fn begin(&self, delivery: u64, until: Option<Instant>) -> Lease {
-        self.replace(delivery, until);
-        Lease { shared: Arc::clone(&self.0), delivery }
+    pub fn begin(&mut self, delivery: u64, until: Option<Instant>) -> Lease {
+        if until != self.last.0 {
+            let nanos = until.map(|until| until.saturating_duration_since(self.shared.origin).as_nanos());
+            self.last = (until, nanos.and_then(|nanos| u64::try_from(nanos).ok()).unwrap_or(NEVER));
+        }
+        self.replace(delivery, self.last.1);
+        Lease { shared: Arc::clone(&self.shared), delivery }
     }
 
     /// Ends the lease begun last: the message is handled.
     pub fn finish(&self) {
-        self.replace(NONE, None);
+        self.replace(NONE, NEVER);
     }
 
     /// Takes note that the broker holds the delivery until then.
     pub fn extended(&self, delivery: u64, until: Instant) {
-        self.0.change(delivery, |state| {
+        self.shared.change(delivery, |state| {
             state.extended = Some(until);
             state.wanted = state.wanted.filter(|wanted| *wanted > until);
         });
@@ -224,13 +234,13 @@ impl LeaseControl {
     /// Until when the handler of the delivery asked the lease to last, if that is not granted yet.
     #[must_use]
     pub fn wanted(&self, delivery: u64) -> Option<Instant> {
-        let state = self.0.lock();
+        let state = self.shared.lock();
         state.wanted.filter(|_| state.delivery == delivery)
     }
 
     /// Takes note that the broker does not hold the delivery for as long as its handler wants.
     pub fn refuse(&self, delivery: u64) {
-        self.0.change(delivery, |state| {
+        self.shared.change(delivery, |state| {
             state.wanted = None;
             state.refused = true;
         });
@@ -238,31 +248,26 @@ impl LeaseControl {
 
     /// Tells the handler of the delivery to stop.
     pub fn cancel(&self, delivery: u64, reason: Cancelled) {
-        self.0.change(delivery, |state| {
+        self.shared.change(delivery, |state| {
             state.cancelled.get_or_insert(reason);
         });
     }
 
     /// On the path of every message: one exchange, and no lock.
-    fn replace(&self, delivery: u64, until: Option<Instant>) {
-        let nanos = until.map_or(NEVER, |until| {
-            u64::try_from(until.saturating_duration_since(self.0.origin).as_nanos()).unwrap_or(NEVER)
-        });
-        self.0.current.swap(delivery, Ordering::SeqCst);
-        self.0.until.store(nanos, Ordering::Release);
+    fn replace(&self, delivery: u64, until: u64) {
+        self.shared.current.swap(delivery, Ordering::SeqCst);
+        self.shared.until.store(until, Ordering::Release);
         // Who waits counts itself before it looks at the number: one of the two sees the other.
-        if self.0.waiters.load(Ordering::SeqCst) > 0 {
-            self.0.changed.notify_waiters();
+        if self.shared.waiters.load(Ordering::SeqCst) > 0 {
+            self.shared.changed.notify_waiters();
         }
     }
 }
 
 impl fmt::Debug for LeaseControl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let current = self.0.current.load(Ordering::Relaxed);
-        f.debug_struct("LeaseControl")
-            .field("delivery", &(current != NONE).then_some(current))
-            .finish_non_exhaustive()
+        let current = self.shared.current.load(Ordering::Relaxed);
+        f.debug_struct("LeaseControl").field("delivery", &(current != NONE).then_some(current)).finish_non_exhaustive()
     }
 }
 
@@ -312,7 +317,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_extension_waits_for_the_broker() {
-        let control = control();
+        let mut control = control();
         let now = Instant::now();
         let lease = control.begin(1, Some(now + Duration::from_secs(30)));
 
@@ -328,7 +333,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_extension_the_broker_refuses_is_an_error_and_the_lease_goes_on() {
-        let control = control();
+        let mut control = control();
         let until = Instant::now() + Duration::from_secs(30);
         let lease = control.begin(1, Some(until));
 
@@ -343,7 +348,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_cancelled_handler_is_told_and_can_extend_no_more() {
-        let control = control();
+        let mut control = control();
         let lease = control.begin(1, Some(Instant::now()));
 
         let (reason, ()) = tokio::join!(lease.cancelled(), async {
@@ -357,7 +362,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_lease_kept_beyond_its_message_has_ended() {
-        let control = control();
+        let mut control = control();
         let kept = control.begin(1, Some(Instant::now()));
         let waiting = tokio::spawn({
             let kept = kept.clone();

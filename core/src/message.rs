@@ -72,8 +72,7 @@ impl Message {
     #[inline]
     pub fn into_outgoing(self) -> Self {
         // Nearly always it was just made, and then it is not even looked at closely.
-        let received =
-            self.attempt > 0 || self.source.is_some() || self.published.is_some() || self.lease.is_some();
+        let received = self.attempt > 0 || self.source.is_some() || self.published.is_some() || self.lease.is_some();
         if received || !self.extensions.is_empty() { self.without_delivery() } else { self }
     }
 
@@ -280,7 +279,8 @@ impl Timestamp {
     fn new(time: SystemTime) -> Option<Self> {
         let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
         // The first nanosecond of 1970 is given up for the size.
-        std::num::NonZeroU64::new(u64::try_from(since.as_nanos()).ok()?.max(1)).map(Self)
+        let nanos = since.as_secs().checked_mul(1_000_000_000)?.checked_add(since.subsec_nanos().into())?;
+        std::num::NonZeroU64::new(nanos.max(1)).map(Self)
     }
 
     fn time(self) -> SystemTime {

@@ -14,7 +14,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// A control with a lease of one minute, and what announces a handler's wishes.
 fn begin() -> (Arc<Notify>, LeaseControl, Lease) {
     let keeper = Arc::new(Notify::new());
-    let control = LeaseControl::new(Arc::clone(&keeper));
+    let mut control = LeaseControl::new(Arc::clone(&keeper));
     let lease = control.begin(1, Some(Instant::now() + MINUTE));
     (keeper, control, lease)
 }
@@ -57,7 +57,7 @@ async fn of_several_extensions_the_longest_is_wanted() {
 
 #[tokio::test(start_paused = true)]
 async fn an_extension_of_a_lease_without_an_end_is_granted_at_once() {
-    let (_, control, _) = begin();
+    let (_, mut control, _) = begin();
     let lease = control.begin(2, None);
 
     assert!(lease.extend(MINUTE).now_or_never().unwrap().is_ok());
@@ -107,7 +107,7 @@ async fn a_handler_that_runs_in_peace_is_never_cancelled() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lease_kept_past_its_message_cannot_be_extended() {
-    let (_, control, kept) = begin();
+    let (_, mut control, kept) = begin();
     let waiting = tokio::spawn({
         let kept = kept.clone();
         async move { kept.extend(5 * MINUTE).await }
@@ -125,7 +125,7 @@ async fn a_lease_kept_past_its_message_cannot_be_extended() {
 #[tokio::test(start_paused = true)]
 async fn the_next_lease_inherits_nothing_whether_or_not_the_last_is_kept() {
     for keep in [false, true] {
-        let (_, control, lease) = begin();
+        let (_, mut control, lease) = begin();
         assert!(lease.extend(5 * MINUTE).now_or_never().is_none());
         control.cancel(1, Cancelled::LeaseLost);
         control.finish();

@@ -166,8 +166,9 @@ impl<Q: Queue, S: BatchReceiver> BatchWorker<Q, S> {
             if local_attempts > 0 {
                 message.set_attempt(attempt);
             }
-            let lease = LeaseControl::new(Arc::clone(&self.hands.shared.timekeeper));
-            message.set_lease(lease.begin(delivery, schedule.attach(key, &lease)));
+            let mut lease = LeaseControl::new(Arc::clone(&self.hands.shared.timekeeper));
+            let until = schedule.attach(key, &lease);
+            message.set_lease(lease.begin(delivery, until));
             self.running.push(Running { key, line, attempt, kept, lease });
             messages.push(message);
         }

@@ -50,6 +50,7 @@ pub(super) struct Ticket {
 }
 
 impl<R> Dues<R> {
+    #[inline]
     pub(super) fn push(&mut self, receipt: R, action: Action, message: Option<Message>, ticket: Ticket) {
         let mut settlement = Settlement::new(receipt, action);
         settlement.message = message.map(Box::new);

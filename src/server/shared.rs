@@ -196,6 +196,7 @@ impl<Q: Queue> Probe for Shared<Q> {
 }
 
 /// Ends a delivery in the schedule, and adds what is to be told its queue.
+#[inline]
 fn conclude<R: Clone>(
     schedule: &mut Schedule<R>,
     key: usize,
@@ -213,6 +214,7 @@ fn conclude<R: Clone>(
     owe(dues, slot, Action::Forget, None);
 }
 
+#[inline]
 fn owe<R>(dues: &mut Dues<R>, slot: Slot<R>, action: Action, message: Option<Message>) {
     let Slot { receipt, delivery, line, id, until, .. } = slot;
     dues.push(receipt, action, message, Ticket { key: None, delivery, line, id, until, tries: 0 });

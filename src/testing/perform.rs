@@ -103,7 +103,7 @@ impl<R: Receiver> Perform<R> {
         ready(&mut receiver).await;
 
         let bell = Arc::new(Notify::new());
-        let control = LeaseControl::new(Arc::clone(&bell));
+        let mut control = LeaseControl::new(Arc::clone(&bell));
         let lease = control.begin(DELIVERY, lease.map(|time| Instant::now() + time));
         message.set_lease(Some(lease.clone()));
         let abort = StopSource::new();

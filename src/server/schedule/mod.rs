@@ -17,15 +17,15 @@ use tokio::time::Instant;
 
 use super::options::{Lanes, Options};
 
+mod crew;
 mod line;
+mod room;
 mod slot;
 mod time;
 
 use line::Line;
+use room::share_out;
 pub(super) use slot::{Holder, Job, Renewal, Slot, Task};
-
-/// How many may wait for the sake of weights alone, where several queues share few workers.
-const MAX_SHARES: u128 = 32;
 
 /// Where all deliveries are between fetch and settlement.
 pub(super) struct Schedule<R> {
@@ -134,42 +134,6 @@ impl<R: Clone> Schedule<R> {
         }
     }
 
-    /// What wakes the pump of a queue when there may be room for it.
-    pub(super) fn pump_bell(&self, line: usize) -> Arc<Notify> {
-        Arc::clone(&self.lines[line].pump)
-    }
-
-    /// How many messages a queue may fetch now. If none, its pump is woken when that changes.
-    pub(super) fn room(&mut self, line: usize) -> usize {
-        let room = self.free(line);
-        self.lines[line].pump_waits = room == 0;
-        room
-    }
-
-    fn free(&self, at: usize) -> usize {
-        let line = &self.lines[at];
-        if self.draining
-            || self.paused_until.is_some()
-            || self.bytes >= self.limits.max_bytes
-            || line.settling >= self.limits.max_settling
-        {
-            return 0;
-        }
-        let (limit, out) = if self.lines.len() == 1 {
-            (self.limits.max_unsettled, line.outstanding)
-        } else {
-            // What runs is limited by the number of workers. Each queue has some waiting beside those, or
-            // there would be nothing to choose from by weight.
-            (line.share, line.outstanding - line.running)
-        };
-        // Those that failed and wait here do not stand in the way of others, unless there are too many.
-        let room = limit.saturating_sub(out - line.held.min(limit));
-        // The sizes of what is fetched are not known before; the average so far has to do.
-        let average = (self.bytes / self.slots.len().max(1)).max(1);
-        let fitting = ((self.limits.max_bytes - self.bytes) / average).max(1);
-        room.min(fitting).min(line.max_fetch)
-    }
-
     /// Takes in what was fetched. What cannot be started any more, or was handled before, is sorted out.
     pub(super) fn admit(
         &mut self,
@@ -224,7 +188,10 @@ impl<R: Clone> Schedule<R> {
             self.bytes += slot.bytes;
             self.lines[at].outstanding += 1;
             let job = Job { message, key: self.slots.insert(slot) };
-            self.line_up(at, lane, job);
+            match lane {
+                Some(_) => self.line_up(at, lane, job),
+                None => self.lines[at].ready.push_back(job),
+            }
         }
         if self.is_any_ready() {
             self.wake_worker();
@@ -271,27 +238,6 @@ impl<R: Clone> Schedule<R> {
             return Turn::Park;
         }
         Turn::Work
-    }
-
-    /// Has a worker that holds some jobs already woken for the next, unless there is one now.
-    pub(super) fn wait_for_more(&mut self, bell: &Arc<Notify>) -> bool {
-        let wait = self.draining || self.paused_until.is_some() || !self.is_any_ready();
-        if wait {
-            self.idle.push(Arc::clone(bell));
-        }
-        wait
-    }
-
-    /// Takes back what [`wait_for_more`](Self::wait_for_more) asked for. Returns whether it was too late:
-    /// then the bell was rung, and another worker is woken in this one's place.
-    pub(super) fn stop_waiting(&mut self, bell: &Arc<Notify>) -> bool {
-        let waiting = self.idle.iter().position(|other| Arc::ptr_eq(other, bell));
-        match waiting {
-            Some(at) => drop(self.idle.remove(at)),
-            None if self.is_any_ready() => self.wake_worker(),
-            None => {}
-        }
-        waiting.is_none()
     }
 
     /// The next job by weight, taken out of its line.
@@ -349,27 +295,11 @@ impl<R: Clone> Schedule<R> {
     /// Ends a delivery: it is to be settled, and its lane goes on. `None` if it was
     /// [abandoned](Self::abandon) before. The room it leaves is [used](Self::use_room) by others once all
     /// are ended that end now.
+    #[inline]
     pub(super) fn finish(&mut self, key: usize) -> Option<Slot<R>> {
         let slot = self.slots.try_remove(key)?;
         self.account(&slot);
         Some(slot)
-    }
-
-    /// Has room that was left be used.
-    pub(super) fn use_room(&mut self) {
-        self.wake_pumps();
-    }
-
-    /// Enters a worker that handles one message at a time, and the lease its handler sees.
-    pub(super) fn enlist(&mut self, control: LeaseControl) -> Holder {
-        Holder::Worker(self.crew.insert(control))
-    }
-
-    /// Forgets a worker that has nothing in its hands.
-    pub(super) fn discharge(&mut self, holder: Holder) {
-        if let Holder::Worker(number) = holder {
-            drop(self.crew.try_remove(number));
-        }
     }
 
     /// Keeps a failed delivery here until its next attempt. With `open` those behind it pass.
@@ -430,27 +360,13 @@ impl<R: Clone> Schedule<R> {
         (self.slots.len(), self.slots.iter().map(|(_, slot)| slot.received).min())
     }
 
-    /// How many workers are to be added; they count as members from now.
-    pub(super) fn hire(&mut self) -> usize {
-        let wanted = std::mem::take(&mut self.workers_wanted);
-        self.workers += wanted;
-        wanted
-    }
-
-    /// Takes note that a worker is gone for good.
-    pub(super) fn dismiss(&mut self) {
-        self.workers -= 1;
-        if !self.draining && self.is_any_ready() {
-            self.wake_worker();
-        }
-    }
-
     fn remove(&mut self, key: usize) -> Slot<R> {
         let slot = self.slots.remove(key);
         self.account(&slot);
         slot
     }
 
+    #[inline]
     fn account(&mut self, slot: &Slot<R>) {
         let line = &mut self.lines[slot.line];
         line.outstanding -= 1;
@@ -489,40 +405,4 @@ impl<R: Clone> Schedule<R> {
     fn is_any_ready(&self) -> bool {
         self.lines.iter().any(|line| !line.ready.is_empty())
     }
-
-    fn wake_worker(&mut self) {
-        if let Some(bell) = self.idle.pop() {
-            bell.notify_one();
-        } else if self.workers + self.workers_wanted < self.limits.workers {
-            self.workers_wanted += 1;
-            self.foreman.notify_one();
-        }
-    }
-
-    fn wake_pump(&mut self, line: usize) {
-        if self.lines[line].pump_waits && self.free(line) > 0 {
-            self.lines[line].pump_waits = false;
-            self.lines[line].pump.notify_one();
-        }
-    }
-
-    fn wake_pumps(&mut self) {
-        (0..self.lines.len()).for_each(|line| self.wake_pump(line));
-    }
-}
-
-/// Sets how many of each queue may wait for a worker, by weight. With few workers they are more in all than
-/// these could take, or rounding up would make all weights the same.
-fn share_out(lines: &mut [Line], max_unsettled: usize) {
-    let weights: u128 = lines.iter().map(|line| u128::from(line.weight)).sum();
-    let divisor = lines.iter().fold(0, |divisor, line| gcd(divisor, line.weight));
-    let in_all = (max_unsettled as u128).max((weights / u128::from(divisor.max(1))).min(MAX_SHARES));
-    for line in lines {
-        let share = (in_all * u128::from(line.weight)).div_ceil(weights.max(1));
-        line.share = usize::try_from(share).unwrap_or(usize::MAX);
-    }
-}
-
-fn gcd(one: u64, other: u64) -> u64 {
-    if other == 0 { one } else { gcd(other, one % other) }
 }

@@ -202,6 +202,7 @@ impl Store {
         out: &mut Vec<Delivery<MemoryReceipt>>,
     ) -> usize {
         let mut taken = 0;
+        out.reserve(max.min(self.fresh.len() - self.read + self.again.len()));
         while taken < max {
             let Some(slot) = self.next_ready(now) else { break };
             let entry = &mut self.slots[slot as usize];
