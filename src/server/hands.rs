@@ -66,10 +66,14 @@ impl<Q: Queue> Hands<Q> {
     }
 }
 
-/// Nothing is lost with a worker that ends early.
+/// Nothing is lost with a worker that ends early. If serving itself was dropped, there is no settler any
+/// more, and what it held comes back when its lease ends.
 impl<Q: Queue> Drop for Hands<Q> {
     fn drop(&mut self) {
         self.give_back();
-        self.hand_in();
+        let mut schedule = self.shared.schedule();
+        self.shared.complete(&mut schedule, &mut self.acked, &mut self.finished, &mut self.dues);
+        drop(schedule);
+        self.shared.leave(&mut self.dues);
     }
 }

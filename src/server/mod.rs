@@ -10,7 +10,8 @@
 //! - A **pump** per queue asks the schedule for room and fetches no more than that.
 //! - **Workers** take jobs from the schedule and call the receiver. They are added as they are needed, up to
 //!   the [concurrency](Server::concurrency).
-//! - A **settler** per queue tells it what became of its messages, in batches, until that got through.
+//! - A **settler** per queue tells it what became of its messages, in batches, until that got through. A
+//!   queue in this process is told by the worker itself.
 //! - The **timekeeper** renews leases from the moment a message was fetched to the moment it is settled.
 //!
 //! Shutting down goes through them in the same order: pumps stop, what was not started goes back, workers

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::handle::{Control, Probe, State};
 use super::options::Options;
 use super::schedule::{Schedule, Slot, Unstarted};
-use super::settle::{Dues, SettleQueue, Ticket};
+use super::settle::{Dues, SettleQueue, Ticket, settle_at_once};
 use super::verdict::{Judge, Verdict};
 
 /// What the tasks of one server share.
@@ -109,7 +109,7 @@ impl<Q: Queue> Shared<Q> {
     }
 
     /// Stops fetching and gives back what was not started.
-    pub(super) fn drain(&self) {
+    pub(super) fn drain(self: &Arc<Self>) {
         self.draining.store(true, Ordering::Relaxed);
         self.stop.stop();
         let unstarted = self.schedule().drain();
@@ -117,14 +117,14 @@ impl<Q: Queue> Shared<Q> {
     }
 
     /// Gives deliveries back without blame.
-    pub(super) fn release(&self, slots: Vec<Slot<Q::Receipt>>) {
+    pub(super) fn release(self: &Arc<Self>, slots: Vec<Slot<Q::Receipt>>) {
         let mut dues = Dues::default();
         slots.into_iter().for_each(|slot| owe(&mut dues, slot, Action::Release, None));
         self.submit(&mut dues);
     }
 
     /// Settles what was sorted out before anybody handled it.
-    pub(super) fn sort_out(&self, unstarted: &mut Unstarted<Q::Receipt>) {
+    pub(super) fn sort_out(self: &Arc<Self>, unstarted: &mut Unstarted<Q::Receipt>) {
         let Unstarted { lost, handled_before, released } = unstarted;
         if lost.is_empty() && handled_before.is_empty() && released.is_empty() {
             return;
@@ -176,15 +176,26 @@ impl<Q: Queue> Shared<Q> {
         schedule.use_room();
     }
 
-    /// Hands settlements to the settlers.
-    pub(super) fn submit(&self, dues: &mut Dues<Q::Receipt>) {
-        if let [only] = &*self.sources {
-            only.settle.push(dues);
-            return;
+    /// Settles what can be settled at once, hands the rest to the settlers, and leaves `dues` empty.
+    pub(super) fn submit(self: &Arc<Self>, dues: &mut Dues<Q::Receipt>) {
+        if self.sources.len() == 1 {
+            return self.submit_to(0, dues);
         }
+        for line in 0..self.sources.len() {
+            self.submit_to(line, &mut dues.of_line(line));
+        }
+    }
+
+    /// Hands all of it to the settlers, as somebody must who ends and may not settle any more himself.
+    pub(super) fn leave(&self, dues: &mut Dues<Q::Receipt>) {
         for (line, source) in self.sources.iter().enumerate() {
             source.settle.push(&mut dues.of_line(line));
         }
+    }
+
+    fn submit_to(self: &Arc<Self>, line: usize, dues: &mut Dues<Q::Receipt>) {
+        let Source { queue, settle, .. } = &self.sources[line];
+        if queue.capabilities().settles_at_once { settle_at_once(self, line, dues) } else { settle.push(dues) }
     }
 }
 

@@ -57,7 +57,9 @@ enum Consume {
 
 impl Spy {
     pub fn new(queue: &MemoryQueue) -> Self {
-        let capabilities = queue.capabilities().clone();
+        let mut capabilities = queue.capabilities().clone();
+        // A broker is elsewhere.
+        capabilities.settles_at_once = false;
         Self(Arc::new(Inner {
             queue: queue.clone(),
             capabilities,

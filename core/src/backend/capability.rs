@@ -94,6 +94,10 @@ pub struct Capabilities {
     pub dead_letter_needs_message: bool,
     /// The most settlements one call takes to advantage.
     pub max_settle_batch: usize,
+    /// Whether settling never waits, as where the queue is in this process. It is then called right where a
+    /// message was handled, rather than in batches of its own; a call that waits all the same is seen
+    /// through.
+    pub settles_at_once: bool,
     /// How long to wait for more settlements before a call, where calls cost money. Zero means none.
     pub settle_linger: Duration,
     /// The most messages one fetch returns.
@@ -115,6 +119,7 @@ impl Capabilities {
             retry_needs_message: false,
             dead_letter_needs_message: false,
             max_settle_batch: 1,
+            settles_at_once: false,
             settle_linger: Duration::ZERO,
             max_fetch: 1,
         }

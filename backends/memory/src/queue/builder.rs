@@ -130,6 +130,7 @@ impl MemoryQueueBuilder {
         capabilities.release = true;
         capabilities.confirmed_settle = true;
         capabilities.max_settle_batch = BATCH;
+        capabilities.settles_at_once = true;
         capabilities.max_fetch = BATCH;
 
         let (window, max_ids) = self.dedup;
