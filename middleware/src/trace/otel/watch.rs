@@ -1,0 +1,47 @@
+//! [`TraceWatch`], a span of OpenTelemetry while its call lasts.
+
+use opentelemetry::trace::{Status, TraceContextExt};
+use opentelemetry::{Context, KeyValue};
+
+use crate::observe::{Ending, Watch, name};
+
+/// The context of a call, with its span.
+#[derive(Debug)]
+pub(super) struct TraceWatch {
+    context: Context,
+    errors: bool,
+}
+
+impl TraceWatch {
+    pub(super) fn new(context: Context, errors: bool) -> Self {
+        Self { context, errors }
+    }
+}
+
+impl Watch for TraceWatch {
+    fn within<T>(&mut self, part: impl FnOnce() -> T) -> T {
+        let _attached = self.context.clone().attach();
+        part()
+    }
+
+    fn end(&mut self, ending: Ending<'_>) {
+        let span = self.context.span();
+        if span.is_recording() {
+            let end = ending.end();
+            match ending {
+                Ending::Published(published) => {
+                    if let Some(id) = &published.id {
+                        span.set_attribute(KeyValue::new(name::MESSAGE_ID, id.to_string()));
+                    }
+                }
+                _ => span.set_attribute(KeyValue::new(name::OUTCOME, end.outcome())),
+            }
+            if let Some(kind) = end.error_type() {
+                span.set_attribute(KeyValue::new(name::ERROR_TYPE, kind));
+                let detail = if self.errors { ending.detail() } else { None };
+                span.set_status(Status::error(detail.unwrap_or_default()));
+            }
+        }
+        span.end();
+    }
+}
