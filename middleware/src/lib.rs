@@ -4,15 +4,18 @@
 //!
 //! | feature | receiving | publishing | |
 //! |---|---|---|---|
+//! | `metrics`, `opentelemetry` | [`MeasureReceiveLayer`](metrics::MeasureReceiveLayer) | [`MeasurePublishLayer`](metrics::MeasurePublishLayer) | [durations, outcomes, what is in flight](mod@metrics) |
 //! | `opentelemetry` | [`otel::TraceReceiveLayer`](trace::otel::TraceReceiveLayer) | [`otel::TracePublishLayer`](trace::otel::TracePublishLayer) | [spans of OpenTelemetry](trace::otel) |
 //! | `trace` | [`TraceReceiveLayer`](trace::TraceReceiveLayer) | [`TracePublishLayer`](trace::TracePublishLayer) | [spans of the `tracing` crate](trace) |
 #![cfg_attr(
-    not(all(feature = "opentelemetry", feature = "trace")),
+    not(all(feature = "metrics", feature = "opentelemetry", feature = "trace")),
     allow(rustdoc::broken_intra_doc_links, reason = "the table names features that are off")
 )]
 
-#[cfg(feature = "trace")]
+#[cfg(any(feature = "metrics", feature = "opentelemetry", feature = "trace"))]
 mod observe;
 
+#[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+pub mod metrics;
 #[cfg(feature = "trace")]
 pub mod trace;

@@ -46,6 +46,7 @@ impl<'a> Ending<'a> {
     }
 
     /// What was said of the failure, which may be anything, a part of the body included.
+    #[cfg(feature = "trace")]
     pub(crate) fn detail(&self) -> Option<String> {
         match self {
             Self::Answered(Outcome::Reject(reason)) => Some(reason.to_string()),
@@ -67,8 +68,16 @@ pub(crate) struct End {
 }
 
 impl End {
+    /// How many there are, and so the most series a destination can have.
+    #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+    pub(crate) const COUNT: usize = OutcomeName::COUNT * (ErrorType::COUNT + 1);
+
     /// Handled, or published.
     pub(crate) const DONE: Self = Self { outcome: OutcomeName::Ack, error: None };
+
+    /// No answer though the call ended well: the server tries such a message again.
+    #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+    pub(crate) const MISSING: Self = Self { outcome: OutcomeName::Retry, error: Some(ErrorType::Retry) };
 
     fn of_outcome(outcome: &Outcome) -> Self {
         let outcome = OutcomeName::of(outcome);
@@ -98,6 +107,12 @@ impl End {
     pub(crate) fn error_type(self) -> Option<&'static str> {
         self.error.map(ErrorType::as_str)
     }
+
+    /// A number of its own below [`COUNT`](Self::COUNT).
+    #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+    pub(crate) fn index(self) -> usize {
+        self.outcome as usize * (ErrorType::COUNT + 1) + self.error.map_or(0, |error| error as usize + 1)
+    }
 }
 
 /// What becomes of the message.
@@ -112,6 +127,9 @@ enum OutcomeName {
 }
 
 impl OutcomeName {
+    #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+    const COUNT: usize = Self::Dropped as usize + 1;
+
     fn of(outcome: &Outcome) -> Self {
         match outcome {
             Outcome::Ack => Self::Ack,
@@ -165,6 +183,9 @@ pub(crate) enum ErrorType {
 }
 
 impl ErrorType {
+    #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+    const COUNT: usize = Self::Other as usize + 1;
+
     fn as_str(self) -> &'static str {
         match self {
             Self::Retry => "retry",
@@ -262,5 +283,18 @@ mod tests {
 
         assert_eq!(words(Ending::Each(&results)), ("reject", Some("reject")));
         assert_eq!(words(Ending::Each(&results[..1])), ("ack", None));
+    }
+
+    #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+    #[test]
+    fn every_end_has_an_index_of_its_own_within_the_count() {
+        let outcomes =
+            [OutcomeName::Ack, OutcomeName::Retry, OutcomeName::Reject, OutcomeName::Throttle, OutcomeName::Dropped];
+        let errors = [None, Some(ErrorType::Retry), Some(ErrorType::Panic), Some(ErrorType::Other)];
+        let all = outcomes.iter().flat_map(|outcome| errors.map(|error| End { outcome: *outcome, error }.index()));
+        let indexes: std::collections::BTreeSet<usize> = all.collect();
+
+        assert_eq!(indexes.len(), outcomes.len() * errors.len());
+        assert!(indexes.iter().all(|index| *index < End::COUNT));
     }
 }

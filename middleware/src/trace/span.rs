@@ -50,16 +50,13 @@ impl Options {
             error = Empty,
             otel.status_code = Empty,
         );
-        let around = current();
-        let place = if span.is_disabled() {
-            around
-        } else {
-            let place = child(&span, around.or_else(|| given.clone()));
+        let mut place = current();
+        if !span.is_disabled() {
             if let Some(given) = &given {
                 span.record("link", display(given.context));
             }
-            Some(place)
-        };
+            place = Some(child(&span, place.or_else(|| given.clone())));
+        }
         if let Some(place) = place.as_ref().filter(|_| given.is_none()) {
             place.write(message.attributes_mut(), self.wire);
         }
@@ -124,7 +121,7 @@ impl Options {
             error = Empty,
             otel.status_code = Empty,
         );
-        let place = if span.is_disabled() { current() } else { Some(child(&span, current())) };
+        let place = if span.is_disabled() { None } else { Some(child(&span, current())) };
         TraceWatch { span, place, errors: self.errors }
     }
 }
@@ -133,6 +130,7 @@ impl Options {
 #[derive(Debug)]
 pub(super) struct TraceWatch {
     span: Span,
+    /// Where the call is; without one it is where it was called.
     place: Option<Carried>,
     errors: bool,
 }
@@ -140,7 +138,10 @@ pub(super) struct TraceWatch {
 impl Watch for TraceWatch {
     fn within<T>(&mut self, part: impl FnOnce() -> T) -> T {
         let Self { span, place, .. } = self;
-        span.in_scope(|| within(place, part))
+        match place {
+            Some(_) => span.in_scope(|| within(place, part)),
+            None => part(),
+        }
     }
 
     fn end(&mut self, ending: Ending<'_>) {
@@ -184,7 +185,7 @@ fn child(span: &Span, parent: Option<Carried>) -> Carried {
     };
     span.record("trace_id", display(format_args!("{:032x}", context.trace_id())));
     span.record("span_id", display(format_args!("{:016x}", context.span_id())));
-    parent.map_or(Carried::new(context), |parent| Carried { context, ..parent })
+    parent.map_or_else(|| Carried::new(context), |parent| parent.at(context))
 }
 
 /// The name of a span by the conventions: the operation, and where if that is known.

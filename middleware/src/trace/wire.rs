@@ -1,5 +1,7 @@
 //! [`Wire`], the attributes a context travels in.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chappe_core::{Attributes, Str, Value};
@@ -66,37 +68,65 @@ impl Wire {
 #[derive(Clone, Debug)]
 pub(super) struct Carried {
     pub(super) context: TraceContext,
-    pub(super) state: Option<Str>,
-    pub(super) baggage: Option<Str>,
+    /// Shared, as it is rare and would make everything that carries a context large.
+    luggage: Option<Arc<Luggage>>,
+}
+
+/// What goes along unread.
+#[derive(Debug)]
+struct Luggage {
+    state: Option<Str>,
+    baggage: Option<Str>,
 }
 
 impl Carried {
+    /// A context with nothing else.
     pub(super) fn new(context: TraceContext) -> Self {
-        Self { context, state: None, baggage: None }
+        Self { context, luggage: None }
     }
 
     /// Reads the context of a message; `None` if it has none, or a malformed one.
     pub(super) fn read(attributes: &Attributes) -> Option<Self> {
-        if attributes.is_empty() {
-            return None;
-        }
-        let w3c = attributes.get_str(TRACEPARENT).and_then(TraceContext::from_traceparent);
-        let context = w3c.or_else(|| read_opencensus(attributes))?;
-        let state = text(attributes, TRACESTATE).filter(|state| is_tracestate(state));
-        Some(Self { context, state: state.cloned(), baggage: text(attributes, BAGGAGE).cloned() })
+        let context = read_context(attributes)?;
+        let state = text(attributes, TRACESTATE).filter(|state| is_tracestate(state)).cloned();
+        let baggage = text(attributes, BAGGAGE).cloned();
+        let luggage = (state.is_some() || baggage.is_some()).then(|| Arc::new(Luggage { state, baggage }));
+        Some(Self { context, luggage })
+    }
+
+    /// The same for another span.
+    pub(super) fn at(self, context: TraceContext) -> Self {
+        Self { context, ..self }
     }
 
     /// Writes the context to a message, in place of one it has.
     pub(super) fn write(&self, attributes: &mut Attributes, wire: Wire) {
+        let luggage = self.luggage.as_deref();
         if wire.has_w3c() {
             attributes.insert(wire.name(TRACEPARENT), self.context.traceparent());
-            replace(attributes, wire.name(BAGGAGE), self.baggage.as_ref());
+            replace(attributes, wire.name(BAGGAGE), luggage.and_then(|luggage| luggage.baggage.as_ref()));
         } else {
             attributes.remove(TRACEPARENT);
         }
         write_opencensus(attributes, wire, Some(self.context));
-        replace(attributes, wire.name(TRACESTATE), self.state.as_ref());
+        replace(attributes, wire.name(TRACESTATE), luggage.and_then(|luggage| luggage.state.as_ref()));
     }
+}
+
+/// Reads where a message comes from. Looks at each name once, and nearly always no further than its length: this
+/// is what every message pays that is not traced.
+fn read_context(attributes: &Attributes) -> Option<TraceContext> {
+    let mut candidates = attributes.iter().filter(|(name, _)| {
+        let wanted = match name.len() {
+            11 => TRACEPARENT,
+            12 => TRACECONTEXT,
+            _ => return false,
+        };
+        name.eq_ignore_ascii_case(wanted)
+    });
+    candidates.next()?;
+    let w3c = attributes.get_str(TRACEPARENT).and_then(TraceContext::from_traceparent);
+    w3c.or_else(|| read_opencensus(attributes))
 }
 
 /// Reads OpenCensus' context.
@@ -187,8 +217,8 @@ mod tests {
     fn go_msgs_names_are_written_in_its_case_and_with_opencensus() {
         let mut attributes = Attributes::from([("a", "1"), ("traceparent", "old"), ("b", "2")]);
         let mut carried = Carried::new(TraceContext::from_traceparent(PARENT).unwrap());
-        carried.state = Some("debug=true".into());
-        carried.baggage = Some("user=7".into());
+        let luggage = Luggage { state: Some("debug=true".into()), baggage: Some("user=7".into()) };
+        carried.luggage = Some(Arc::new(luggage));
 
         carried.write(&mut attributes, Wire::GoMsg);
 
@@ -216,7 +246,8 @@ mod tests {
     #[test]
     fn a_tracestate_is_kept_in_its_order_and_ignored_if_it_is_none() {
         let state = |text: &'static str| {
-            Carried::read(&[("Tracecontext", OPENCENSUS), ("Tracestate", text)].into()).unwrap().state
+            let carried = Carried::read(&[("Tracecontext", OPENCENSUS), ("Tracestate", text)].into()).unwrap();
+            carried.luggage.and_then(|luggage| luggage.state.clone())
         };
 
         assert_eq!(state("debug=true,log=false"), Some("debug=true,log=false".into()));

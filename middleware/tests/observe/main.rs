@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are not seen as tests")]
 #![allow(unreachable_pub, reason = "a test program has no public items")]
 
+mod metrics;
+mod metrics_otel;
 mod otel;
 mod otel_wire;
 mod support;
