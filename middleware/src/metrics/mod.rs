@@ -42,6 +42,12 @@
 //!
 //! Make one layer for a server and clone it: the age of the oldest is kept for each layer.
 //!
+//! # Cost
+//!
+//! Two looks at the clock, two short locks, and what the recorder takes for two histograms and a counter; no
+//! allocation of its own, but one for each batch. Writers are made once for each destination, outcome and
+//! error type. Measured by `benches/observe.rs`.
+//!
 //! [conventions]: https://opentelemetry.io/docs/specs/semconv/messaging/messaging-metrics/
 
 #[cfg(feature = "metrics")]

@@ -41,6 +41,12 @@
 //! in process, so that those are parts of one attempt. A context is written before a message is compressed
 //! or encrypted, and attributes bound to it come along.
 //!
+//! # Cost
+//!
+//! While nobody listens a message without a context costs a look at the names of its attributes, and no
+//! allocation. Writing a context to a message takes two allocations, for the text and for the attributes if
+//! they are shared with a clone; what a span costs, the subscriber says. Measured by `benches/observe.rs`.
+//!
 //! [conventions]: https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/
 
 mod context;

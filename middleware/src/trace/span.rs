@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use chappe_core::Message;
+use chappe_core::{Message, MessageId};
 use tracing::field::{Empty, display};
 use tracing::{Span, info_span};
 
@@ -41,7 +41,7 @@ impl Options {
             messaging.destination.name = destination,
             messaging.operation.name = "send",
             messaging.operation.type = "send",
-            messaging.message.id = message.id().map(display),
+            messaging.message.id = Empty,
             trace_id = Empty,
             span_id = Empty,
             parent_span_id = Empty,
@@ -60,7 +60,7 @@ impl Options {
         if let Some(place) = place.as_ref().filter(|_| given.is_none()) {
             place.write(message.attributes_mut(), self.wire);
         }
-        TraceWatch { span, place, errors: self.errors }
+        TraceWatch { span, place, id: message.id().cloned(), errors: self.errors }
     }
 
     /// Begins handling a message.
@@ -96,7 +96,7 @@ impl Options {
             }
             (carried, _) => Some(child(&span, carried.or_else(current))),
         };
-        TraceWatch { span, place, errors: self.errors }
+        TraceWatch { span, place, id: None, errors: self.errors }
     }
 
     /// Begins handling a batch.
@@ -122,7 +122,7 @@ impl Options {
             otel.status_code = Empty,
         );
         let place = if span.is_disabled() { None } else { Some(child(&span, current())) };
-        TraceWatch { span, place, errors: self.errors }
+        TraceWatch { span, place, id: None, errors: self.errors }
     }
 }
 
@@ -132,6 +132,8 @@ pub(super) struct TraceWatch {
     span: Span,
     /// Where the call is; without one it is where it was called.
     place: Option<Carried>,
+    /// What the message is called if the broker does not name it anew.
+    id: Option<MessageId>,
     errors: bool,
 }
 
@@ -149,16 +151,13 @@ impl Watch for TraceWatch {
         if span.is_disabled() {
             return;
         }
-        match ending {
-            Ending::Published(published) => {
-                if let Some(id) = &published.id {
-                    span.record("messaging.message.id", display(id));
-                }
-            }
-            other => {
-                span.record("chappe.outcome", other.end().outcome());
-            }
-        }
+        let id = match ending {
+            Ending::Published(published) => published.id.as_ref().or(self.id.as_ref()),
+            _ => self.id.as_ref(),
+        };
+        span.record("messaging.message.id", id.map(display));
+        // Spans of publishing have no such field, and leave it out.
+        span.record("chappe.outcome", ending.end().outcome());
         if let Some(kind) = ending.end().error_type() {
             span.record("error.type", kind);
             span.record("otel.status_code", "ERROR");

@@ -5,7 +5,7 @@ use std::future::ready;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use chappe::{BoxError, Error, ErrorKind, Message, Outcome, Published, Topic};
+use chappe::{BoxError, Error, ErrorKind, Message, Outcome, Published, Server, Topic};
 use chappe_memory::MemoryQueue;
 use chappe_middleware::metrics::name::*;
 use chappe_middleware::metrics::{MeasurePublishLayer, MeasureReceiveLayer};
@@ -262,4 +262,25 @@ async fn after_a_hundred_destinations_the_others_are_one() {
     assert_eq!(consumed.len(), 101);
     let others = consumed.iter().find(|metric| metric.label("messaging.destination.name") == Some("_OTHER"));
     assert_eq!(others.unwrap().value, [50.0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_the_server_gives_up_on_is_counted_and_no_longer_in_flight() {
+    let recorder = DebuggingRecorder::new();
+    let metrics = recorder.snapshotter();
+    let _installed = set_default_local_recorder(&recorder);
+    let queue = MemoryQueue::new("orders");
+    queue.topic().publish("order 7").await.unwrap();
+    let layer = MeasureReceiveLayer::new("memory");
+    let in_flight = layer.in_flight();
+    let hangs = layer.layer(service_fn(|_: Message| std::future::pending::<Result<(), BoxError>>()));
+
+    let server = Server::new(queue).timeout(Duration::from_secs(5)).grace(Duration::ZERO);
+    let result = server.serve(hangs).with_graceful_shutdown(sleep(Duration::from_secs(20))).await;
+
+    let report = result.expect_err("one was being handled at the deadline").into_report();
+    let consumed = Look::at(&metrics).only(CONSUMED_MESSAGES).clone();
+    assert_eq!(consumed.end(), (Some("dropped"), Some("cancelled")));
+    assert_eq!(consumed.value, [(report.metrics.timeouts + report.metrics.aborted) as f64]);
+    assert_eq!(in_flight.messages(), 0);
 }

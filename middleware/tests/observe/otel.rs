@@ -157,6 +157,24 @@ async fn a_context_its_maker_gave_a_message_stays_and_is_linked() {
 }
 
 #[tokio::test]
+async fn a_message_is_called_what_the_broker_calls_it_and_else_what_its_maker_did() {
+    let otel = Otel::new();
+    let mut message = Message::new("x");
+    message.set_id("order-7");
+    for told in [Some("broker-1".into()), None] {
+        let answer = Published::new(told);
+        let mut topic = otel.publish().layer(service_fn(move |_: Message| ready(Ok::<_, BoxError>(answer.clone()))));
+        topic.call(message.clone()).await.unwrap();
+    }
+
+    let ids = otel.spans().into_iter().map(|span| {
+        let ids = span.attributes.iter().filter(|attribute| attribute.key.as_str() == "messaging.message.id");
+        ids.map(|id| id.value.to_string()).collect::<Vec<_>>()
+    });
+    assert_eq!(ids.collect::<Vec<_>>(), [["broker-1"], ["order-7"]]);
+}
+
+#[tokio::test]
 async fn a_span_around_is_linked_where_the_publisher_is_the_parent() {
     let otel = Otel::new();
     let mut receiver = otel.receive().layer(service_fn(|_: Message| ready(Ok::<_, BoxError>(()))));

@@ -3,11 +3,15 @@
 use std::collections::BTreeSet;
 use std::future::{Ready, ready};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
-use chappe::{BoxError, Error, ErrorKind, Message, Outcome, Published, Topic};
+use chappe::handler::HandlerWithoutState;
+use chappe::server::BatchOptions;
+use chappe::{BoxError, Error, ErrorKind, Handler, Message, Outcome, Published, Receiver, Router, Server, Topic};
 use chappe_memory::MemoryQueue;
 use chappe_middleware::trace::{Relation, TraceContext, TracePublishLayer, TraceReceiveLayer, Wire};
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tokio::time::sleep;
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_test::mock;
 use tracing::subscriber::set_default;
 
@@ -269,4 +273,96 @@ async fn go_msg_reads_what_is_written_for_it() {
     let names: Vec<_> = message.attributes().iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["Traceparent", "Tracecontext"]);
     assert_eq!(message.body(), "body");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handler_the_server_gives_up_on_ends_its_span_and_the_next_attempt_has_its_own() {
+    let ear = Ear::default();
+    let _listening = set_default(ear.clone());
+    let queue = MemoryQueue::new("orders");
+    TracePublishLayer::new("memory").layer(queue.topic()).publish("order 7").await.unwrap();
+    let hangs_once = service_fn(async |message: Message| {
+        if message.attempt() == 1 {
+            std::future::pending::<()>().await;
+        }
+        Ok::<_, BoxError>(())
+    });
+
+    let server = Server::new(queue).timeout(Duration::from_secs(5));
+    let receiver = TraceReceiveLayer::new("memory").layer(hangs_once);
+    let report = server.serve(receiver).with_graceful_shutdown(sleep(Duration::from_secs(60))).await.unwrap();
+
+    assert_eq!((report.metrics.timeouts, report.metrics.acked), (1, 1));
+    let spans = ear.spans();
+    let ends: Vec<_> = spans[1..].iter().map(|span| (span.get("error.type"), span.get("chappe.attempt"))).collect();
+    assert_eq!(ends, [(Some("cancelled"), Some("1")), (None, Some("2"))]);
+    assert!(spans.iter().all(|span| span.get("trace_id") == spans[0].get("trace_id")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_published_while_handling_carries_tracestate_and_baggage_on() {
+    let ear = Ear::default();
+    let _listening = set_default(ear.clone());
+    let (here, there) = (MemoryQueue::new("here"), MemoryQueue::new("there"));
+    let mut message = with_traceparent(PARENT);
+    message.attributes_mut().insert("Tracestate", "vendor=1");
+    message.attributes_mut().insert("Baggage", "user=7");
+    here.topic().publish(message).await.unwrap();
+
+    let topic = TracePublishLayer::new("memory").layer(there.topic());
+    let receiver = service_fn(move |_: Message| {
+        let topic = topic.clone();
+        async move { topic.publish("another").await }
+    });
+    serve(&here, TraceReceiveLayer::new("memory").layer(receiver)).await;
+
+    let published = there.messages()[0].attributes().clone();
+    assert_eq!((published.get_str("tracestate"), published.get_str("baggage")), (Some("vendor=1"), Some("user=7")));
+    assert_eq!(published.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_of_batches_hands_each_result_on() {
+    let ear = Ear::default();
+    let _listening = set_default(ear.clone());
+    let (queue, dead) = MemoryQueue::with_dead_letter("orders");
+    for body in ["good", "bad"] {
+        queue.topic().publish(body).await.unwrap();
+    }
+    let receiver = service_fn(async |messages: Vec<Message>| {
+        let outcome = |message: &Message| match message.body() == "bad" {
+            true => Outcome::reject("bad"),
+            false => Outcome::Ack,
+        };
+        Ok::<_, BoxError>(messages.iter().map(outcome).collect::<Vec<_>>())
+    });
+
+    let serving =
+        Server::new(queue.clone()).serve_batch(TraceReceiveLayer::new("memory").layer(receiver), BatchOptions::new(10));
+    serving.with_graceful_shutdown(sleep(Duration::from_secs(60))).await.unwrap();
+
+    assert_eq!((queue.len(), dead.len()), (0, 1));
+    assert!(ear.spans().iter().any(|span| span.get("error.type") == Some("reject")));
+}
+
+/// What goes into a server, a router and a topic, and what comes out of the layers, is of one kind.
+#[test]
+fn receivers_stay_receivers_and_topics_stay_topics() {
+    fn is_receiver(_: impl Receiver + Sync) {}
+    fn is_topic(_: impl Topic + Sync) {}
+    async fn handler(_: String) {}
+
+    let traced = ServiceBuilder::new()
+        .layer(TraceReceiveLayer::new("memory"))
+        .layer(chappe_middleware::trace::otel::TraceReceiveLayer::new("memory"))
+        .layer(chappe_middleware::metrics::MeasureReceiveLayer::new("memory"))
+        .concurrency_limit(5);
+    is_receiver(traced.service(Router::new().fallback(handler).with_state(())));
+    is_receiver(handler.layer(TraceReceiveLayer::new("memory")).into_service());
+    let published = ServiceBuilder::new()
+        .layer(TracePublishLayer::new("memory"))
+        .layer(chappe_middleware::trace::otel::TracePublishLayer::new("memory"))
+        .layer(chappe_middleware::metrics::MeasurePublishLayer::new("memory"))
+        .concurrency_limit(5);
+    is_topic(published.service(MemoryQueue::new("orders").topic()));
 }

@@ -7,12 +7,19 @@
 //! - Contexts are written and read by the global propagator, or one that is
 //!   [given](TracePublishLayer::propagator), with all it knows, such as baggage. Without one nothing is
 //!   propagated, so set one: OpenTelemetry has none by default.
-//! - The context around is OpenTelemetry's own [`Context::current`], which libraries of others see too, and
-//!   `tracing-opentelemetry` as well.
+//! - The context around is OpenTelemetry's own [`Context::current`], as for libraries of others: with
+//!   `tracing-opentelemetry`, spans of `tracing` opened by a handler are below the span here, and what is
+//!   published in them is below them.
 //! - A batch has a link to each message, with the message's id.
 //! - A message has a link to whatever span is around when it is handled as a child of its publisher.
 //!
 //! OpenCensus' `Tracecontext` is read where the propagator finds nothing. What was a `tracestate` goes along.
+//!
+//! # Cost
+//!
+//! Half a microsecond to one for a message, and five to nine allocations, most of them OpenTelemetry's own,
+//! whether the span is recorded or not: `benches/observe.rs`. [The layers of `tracing`](super) cost next to
+//! nothing while nobody listens.
 //!
 //! [`Context::current`]: opentelemetry::Context::current
 

@@ -9,7 +9,7 @@ use opentelemetry::trace::{Link, SpanBuilder, SpanContext, SpanKind, TraceContex
 use opentelemetry::{Context, InstrumentationScope, KeyValue, StringValue, global};
 
 use super::propagate::Propagation;
-use super::watch::TraceWatch;
+use super::watch::{Call, TraceWatch};
 use crate::observe::name;
 use crate::trace::Relation;
 use crate::trace::span::was_received;
@@ -67,17 +67,14 @@ impl Options {
             false => self.propagation.extract(&Context::new(), message.attributes()).1,
         };
         let kind = if given.is_some() { SpanKind::Client } else { SpanKind::Producer };
-        let mut span = self.span(kind, self.destination.clone(), 1);
-        if let Some(id) = message.id() {
-            push(&mut span, KeyValue::new(name::MESSAGE_ID, id.to_string()));
-        }
+        let mut span = self.span(kind, self.destination.clone(), 0);
         let is_given = given.is_some();
         span.links = given.map(|given| vec![Link::with_context(given)]);
         let context = around.with_span(self.tracer.build_with_context(span, &around));
         if !is_given {
             self.propagation.inject(&context, message.attributes_mut());
         }
-        TraceWatch::new(context, self.errors)
+        TraceWatch::new(context, Call::Publish(message.id().cloned()), self.errors)
     }
 
     /// Begins handling a message.
@@ -102,7 +99,7 @@ impl Options {
         };
         span.links = link.map(|link| vec![Link::with_context(link)]);
         let context = context.with_span(self.tracer.build_with_context(span, &context));
-        TraceWatch::new(context, self.errors)
+        TraceWatch::new(context, Call::Receive, self.errors)
     }
 
     /// Begins handling a batch.
@@ -118,7 +115,7 @@ impl Options {
         });
         span.links = Some(links.collect());
         let context = around.with_span(self.tracer.build_with_context(span, &around));
-        TraceWatch::new(context, self.errors)
+        TraceWatch::new(context, Call::Receive, self.errors)
     }
 
     /// A span with what all have in common, and room for `more` attributes.

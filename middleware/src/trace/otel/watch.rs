@@ -1,5 +1,6 @@
 //! [`TraceWatch`], a span of OpenTelemetry while its call lasts.
 
+use chappe_core::MessageId;
 use opentelemetry::trace::{Status, TraceContextExt};
 use opentelemetry::{Context, KeyValue};
 
@@ -9,12 +10,21 @@ use crate::observe::{Ending, Watch, name};
 #[derive(Debug)]
 pub(super) struct TraceWatch {
     context: Context,
+    call: Call,
     errors: bool,
 }
 
+/// What the call does.
+#[derive(Debug)]
+pub(super) enum Call {
+    /// Publishes what is called this if the broker does not name it anew.
+    Publish(Option<MessageId>),
+    Receive,
+}
+
 impl TraceWatch {
-    pub(super) fn new(context: Context, errors: bool) -> Self {
-        Self { context, errors }
+    pub(super) fn new(context: Context, call: Call, errors: bool) -> Self {
+        Self { context, call, errors }
     }
 }
 
@@ -28,13 +38,17 @@ impl Watch for TraceWatch {
         let span = self.context.span();
         if span.is_recording() {
             let end = ending.end();
-            match ending {
-                Ending::Published(published) => {
-                    if let Some(id) = &published.id {
+            match &self.call {
+                Call::Publish(given) => {
+                    let told = match ending {
+                        Ending::Published(published) => published.id.as_ref(),
+                        _ => None,
+                    };
+                    if let Some(id) = told.or(given.as_ref()) {
                         span.set_attribute(KeyValue::new(name::MESSAGE_ID, id.to_string()));
                     }
                 }
-                _ => span.set_attribute(KeyValue::new(name::OUTCOME, end.outcome())),
+                Call::Receive => span.set_attribute(KeyValue::new(name::OUTCOME, end.outcome())),
             }
             if let Some(kind) = end.error_type() {
                 span.set_attribute(KeyValue::new(name::ERROR_TYPE, kind));
