@@ -87,9 +87,11 @@ impl Carried {
 
     /// Reads the context of a message; `None` if it has none, or a malformed one.
     pub(super) fn read(attributes: &Attributes) -> Option<Self> {
-        let context = read_context(attributes)?;
-        let state = text(attributes, TRACESTATE).filter(|state| is_tracestate(state)).cloned();
-        let baggage = text(attributes, BAGGAGE).cloned();
+        let found = Found::in_one_look(attributes);
+        let w3c = found.traceparent.and_then(Value::as_str).and_then(TraceContext::from_traceparent);
+        let context = w3c.or_else(|| decode_opencensus(found.tracecontext?.as_str()?))?;
+        let state = found.tracestate.and_then(text).filter(|state| is_tracestate(state)).cloned();
+        let baggage = found.baggage.and_then(text).cloned();
         let luggage = (state.is_some() || baggage.is_some()).then(|| Arc::new(Luggage { state, baggage }));
         Some(Self { context, luggage })
     }
@@ -113,26 +115,44 @@ impl Carried {
     }
 }
 
-/// Reads where a message comes from. Looks at each name once, and nearly always no further than its length: this
-/// is what every message pays that is not traced.
-fn read_context(attributes: &Attributes) -> Option<TraceContext> {
-    let mut candidates = attributes.iter().filter(|(name, _)| {
-        let wanted = match name.len() {
-            11 => TRACEPARENT,
-            12 => TRACECONTEXT,
-            _ => return false,
-        };
-        name.eq_ignore_ascii_case(wanted)
-    });
-    candidates.next()?;
-    let w3c = attributes.get_str(TRACEPARENT).and_then(TraceContext::from_traceparent);
-    w3c.or_else(|| read_opencensus(attributes))
+/// The attributes that make a context, each in whatever case it is in first.
+#[derive(Default)]
+struct Found<'a> {
+    traceparent: Option<&'a Value>,
+    tracestate: Option<&'a Value>,
+    baggage: Option<&'a Value>,
+    tracecontext: Option<&'a Value>,
+}
+
+impl<'a> Found<'a> {
+    /// Looks at each name once, and nearly always no further than its length: this is what every message
+    /// pays that is not traced.
+    fn in_one_look(attributes: &'a Attributes) -> Self {
+        let mut found = Self::default();
+        for (name, value) in attributes {
+            let (wanted, place) = match name.len() {
+                7 => (BAGGAGE, &mut found.baggage),
+                10 => (TRACESTATE, &mut found.tracestate),
+                11 => (TRACEPARENT, &mut found.traceparent),
+                12 => (TRACECONTEXT, &mut found.tracecontext),
+                _ => continue,
+            };
+            if place.is_none() && name.eq_ignore_ascii_case(wanted) {
+                *place = Some(value);
+            }
+        }
+        found
+    }
 }
 
 /// Reads OpenCensus' context.
+#[cfg(any(feature = "opentelemetry", test))]
 pub(super) fn read_opencensus(attributes: &Attributes) -> Option<TraceContext> {
-    let text = attributes.get_str(TRACECONTEXT)?;
-    // No longer than what OpenCensus writes: what may follow in some later version is not read anyway.
+    decode_opencensus(attributes.get_str(TRACECONTEXT)?)
+}
+
+fn decode_opencensus(text: &str) -> Option<TraceContext> {
+    // Longer than what OpenCensus writes; what may follow in some later version is not read anyway.
     let mut bytes = [0; 64];
     let length = STANDARD.decode_slice(text, &mut bytes).ok()?;
     TraceContext::from_opencensus(&bytes[..length])
@@ -153,8 +173,8 @@ pub(super) fn is_tracestate(state: &str) -> bool {
         && state.split(',').all(|pair| pair.split('=').count() == 2 && !pair.trim().starts_with('='))
 }
 
-fn text<'a>(attributes: &'a Attributes, name: &str) -> Option<&'a Str> {
-    match attributes.get(name)? {
+fn text(value: &Value) -> Option<&Str> {
+    match value {
         Value::Text(text) => Some(text),
         _ => None,
     }

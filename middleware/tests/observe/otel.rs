@@ -236,6 +236,24 @@ async fn a_batch_is_one_span_with_a_link_to_each_message() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_that_is_relayed_gets_a_context_of_this_hop_and_keeps_the_rest() {
+    let otel = Otel::new();
+    let (here, there) = (MemoryQueue::new("here"), MemoryQueue::new("there"));
+    let mut message = with_traceparent(PARENT);
+    message.attributes_mut().insert("type", "order");
+    here.topic().publish(message).await.unwrap();
+
+    let relay = otel.publish().destination("there").layer(there.topic());
+    serve(&here, otel.receive().layer(relay)).await;
+
+    let spans = otel.spans();
+    let hop = format!("00-{TRACE_ID}-{}-01", spans[0].span_context.span_id());
+    let relayed = there.messages()[0].attributes().clone();
+    assert_eq!((relayed.get_str("traceparent"), relayed.get_str("type")), (Some(&*hop), Some("order")));
+    assert_eq!((relayed.len(), &*spans[0].name, &*spans[1].name), (2, "send there", "process here"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn baggage_and_tracestate_go_along() {
     let otel = Otel::new();
     let (here, there) = (MemoryQueue::new("here"), MemoryQueue::new("there"));

@@ -17,7 +17,7 @@
 //!
 //! # Cost
 //!
-//! Half a microsecond to one for a message, and five to nine allocations, most of them OpenTelemetry's own,
+//! About a microsecond for a message, and five to nine allocations, most of them OpenTelemetry's own,
 //! whether the span is recorded or not: `benches/observe.rs`. [The layers of `tracing`](super) cost next to
 //! nothing while nobody listens.
 //!
