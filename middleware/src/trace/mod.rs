@@ -16,7 +16,7 @@
 //! |---|---|
 //! | a message has no context, or a malformed one | its span begins a trace, or belongs to the one the code around is in; nothing fails, and attributes stay as they are |
 //! | it has OpenCensus' `Tracecontext` and no `traceparent` that can be read | that is its context |
-//! | it is published, and was received before | the context it came with is replaced |
+//! | it is published, and was received before | the context it came with is replaced; its other attributes stay, baggage among them |
 //! | it is published, was not received, and has a context | that stays, since its maker gave it: the span refers to it |
 //! | it is tried again | a span for each attempt, all below the one that published it |
 //! | a batch is handled | one span that refers to the context of each message |

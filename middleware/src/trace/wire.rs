@@ -101,17 +101,23 @@ impl Carried {
         Self { context, ..self }
     }
 
-    /// Writes the context to a message, in place of one it has.
+    /// Writes the context to a message, in place of one it has. Baggage that is there already stays unless there
+    /// is some here: it may be the publisher's own.
     pub(super) fn write(&self, attributes: &mut Attributes, wire: Wire) {
         let luggage = self.luggage.as_deref();
         if wire.has_w3c() {
             attributes.insert(wire.name(TRACEPARENT), self.context.traceparent());
-            replace(attributes, wire.name(BAGGAGE), luggage.and_then(|luggage| luggage.baggage.as_ref()));
+            if let Some(baggage) = luggage.and_then(|luggage| luggage.baggage.as_ref()) {
+                attributes.insert(wire.name(BAGGAGE), baggage.clone());
+            }
         } else {
             attributes.remove(TRACEPARENT);
         }
         write_opencensus(attributes, wire, Some(self.context));
-        replace(attributes, wire.name(TRACESTATE), luggage.and_then(|luggage| luggage.state.as_ref()));
+        match luggage.and_then(|luggage| luggage.state.as_ref()) {
+            Some(state) => attributes.insert(wire.name(TRACESTATE), state.clone()),
+            None => drop(attributes.remove(TRACESTATE)),
+        }
     }
 }
 
@@ -180,13 +186,6 @@ fn text(value: &Value) -> Option<&Str> {
     }
 }
 
-fn replace(attributes: &mut Attributes, name: Str, value: Option<&Str>) {
-    match value {
-        Some(value) => attributes.insert(name, value.clone()),
-        None => drop(attributes.remove(&name)),
-    }
-}
-
 /// The name as Go writes a header's: the first letter and those after a dash in upper case.
 fn canonical(name: &str) -> String {
     let mut upper = true;
@@ -250,7 +249,7 @@ mod tests {
 
     #[test]
     fn what_an_older_context_left_behind_is_replaced_or_removed() {
-        let old = [("Traceparent", "old"), ("Tracestate", "a=b"), ("Tracecontext", "old"), ("kept", "1")];
+        let old = [("Traceparent", "old"), ("Tracestate", "a=b"), ("Tracecontext", "old"), ("baggage", "mine=1")];
         let carried = Carried::new(TraceContext::from_traceparent(PARENT).unwrap());
         let mut w3c = Attributes::from(old);
         let mut opencensus = Attributes::from(old);
@@ -258,7 +257,7 @@ mod tests {
         carried.write(&mut w3c, Wire::W3c);
         carried.write(&mut opencensus, Wire::OpenCensus);
 
-        assert_eq!(w3c, Attributes::from([("traceparent", PARENT), ("kept", "1")]));
+        assert_eq!(w3c, Attributes::from([("traceparent", PARENT), ("baggage", "mine=1")]));
         assert_eq!(opencensus.len(), 2);
         assert_eq!(Carried::read(&opencensus).unwrap().context.trace_id(), carried.context.trace_id());
     }

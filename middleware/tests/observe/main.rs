@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are not seen as tests")]
 #![allow(unreachable_pub, reason = "a test program has no public items")]
 
+mod lossless;
 mod metrics;
 mod metrics_otel;
 mod otel;

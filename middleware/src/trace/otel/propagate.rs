@@ -9,7 +9,7 @@ use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, Tra
 use opentelemetry::{Context, global};
 
 use super::carrier::{Source, Target};
-use crate::trace::wire::{TRACESTATE, is_tracestate, read_opencensus, write_opencensus};
+use crate::trace::wire::{BAGGAGE, TRACESTATE, is_tracestate, read_opencensus, write_opencensus};
 use crate::trace::{TraceContext, Wire};
 
 /// How contexts get into messages and out of them.
@@ -30,7 +30,8 @@ impl Propagation {
         }
         let wire = self.wire;
         self.with(|propagator| {
-            for field in propagator.fields() {
+            // Baggage may be the publisher's own; it is replaced where there is some here.
+            for field in propagator.fields().filter(|field| *field != BAGGAGE) {
                 attributes.remove(field);
             }
             if wire.has_w3c() {
