@@ -20,8 +20,15 @@ type Counts = BTreeMap<Vec<u8>, u64>;
 static EXAMPLES: LazyLock<PathBuf> = LazyLock::new(|| {
     let test = env::current_exe().unwrap();
     let examples = test.ancestors().nth(2).unwrap().join("examples");
-    if !program(&examples, "pipeline").exists() || !program(&examples, "fanout_sse").exists() {
-        let built = Command::new(env!("CARGO")).args(["build", "--examples"]).status().unwrap();
+    let wanted = [
+        "pipeline",
+        "fanout_sse",
+        #[cfg(feature = "metrics")]
+        "metrics",
+    ];
+    if wanted.iter().any(|name| !program(&examples, name).exists()) {
+        let features = if cfg!(feature = "metrics") { "memory,json,metrics" } else { "memory,json" };
+        let built = Command::new(env!("CARGO")).args(["build", "--examples", "--features", features]).status().unwrap();
         assert!(built.success());
     }
     examples
@@ -288,4 +295,29 @@ fn a_browser_that_does_not_keep_up_is_told_what_it_missed() {
     drop(slow);
     interrupt(&child);
     assert!(child.wait().unwrap().success());
+}
+
+#[cfg(feature = "metrics")]
+#[test]
+fn prometheus_is_told_how_orders_were_published_and_handled() {
+    let output = start("metrics", &[]).wait_with_output().unwrap();
+
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    let count = |name: &str, labels: &[&str]| -> f64 {
+        let mut lines = text.lines().filter(|line| line.starts_with(&format!("{name}{{")));
+        let found = lines.find(|line| labels.iter().all(|label| line.contains(label)));
+        let (_, value) =
+            found.unwrap_or_else(|| panic!("{name} {labels:?} is not in {text}")).rsplit_once(' ').unwrap();
+        value.parse().unwrap()
+    };
+    let ack = r#"chappe_outcome="ack""#;
+    let consumed = "messaging_client_consumed_messages";
+    assert_eq!(count("messaging_client_sent_messages", &["orders"]), 100.0);
+    assert_eq!(count(consumed, &[ack]), 99.0);
+    assert_eq!(count(consumed, &[r#"chappe_outcome="retry""#]), 10.0);
+    assert_eq!(count(consumed, &[r#"error_type="reject""#]), 1.0);
+    assert_eq!(count("messaging_process_duration_bucket", &[ack, r#"le="+Inf""#]), 99.0);
+    assert_eq!(count("chappe_process_attempts_bucket", &[ack, r#"le="1""#]), 89.0);
+    assert_eq!(count("chappe_process_in_flight", &["orders"]), 0.0);
 }

@@ -1,0 +1,119 @@
+//! [`TracePublishLayer`].
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use chappe_core::{BoxError, Message, Published};
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::Wire;
+use super::future::ResponseFuture;
+use super::span::Options;
+use crate::observe::Publish;
+
+/// Opens a span around publishing, and writes its context to the message.
+///
+/// # Examples
+///
+/// ```
+/// use chappe_core::Topic;
+/// use chappe_memory::MemoryQueue;
+/// use chappe_middleware::trace::TracePublishLayer;
+/// use tower::ServiceBuilder;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), chappe_core::Error> {
+/// # let _listening = tracing::subscriber::set_default(tracing_subscriber::registry());
+/// let queue = MemoryQueue::new("orders");
+/// let layer = TracePublishLayer::new("memory").destination("orders");
+/// let topic = ServiceBuilder::new().layer(layer).service(queue.topic());
+///
+/// topic.publish("order 7").await?; // in the span `send orders`, if somebody listens
+///
+/// assert!(queue.messages()[0].attributes().contains("traceparent"));
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct TracePublishLayer(Arc<Options>);
+
+impl TracePublishLayer {
+    /// Creates a layer for topics of a system, by its name in OpenTelemetry's `messaging.system`, such as
+    /// `aws_sqs` or `memory`; a backend handle tells its own.
+    pub fn new(system: impl Into<Cow<'static, str>>) -> Self {
+        Self(Arc::new(Options::new(system.into())))
+    }
+
+    /// Names what is published to. Without it spans have no destination.
+    #[must_use]
+    pub fn destination(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        Arc::make_mut(&mut self.0).destination = Some(name.into());
+        self
+    }
+
+    /// Sets in which attributes the context is written; [`Wire::W3c`] by default.
+    #[must_use]
+    pub fn wire(mut self, wire: Wire) -> Self {
+        Arc::make_mut(&mut self.0).wire = wire;
+        self
+    }
+
+    /// Records the text of errors in the field `error`, and not only their type. Off by default, as a text
+    /// may quote from the body.
+    #[must_use]
+    pub fn record_errors(mut self) -> Self {
+        Arc::make_mut(&mut self.0).errors = true;
+        self
+    }
+}
+
+impl<S> Layer<S> for TracePublishLayer {
+    type Service = TracePublish<S>;
+
+    fn layer(&self, inner: S) -> TracePublish<S> {
+        TracePublish { inner, options: Arc::clone(&self.0) }
+    }
+}
+
+/// Opens a span around publishing; made by [`TracePublishLayer`].
+#[derive(Clone, Debug)]
+pub struct TracePublish<S> {
+    inner: S,
+    options: Arc<Options>,
+}
+
+impl<S> TracePublish<S> {
+    /// The topic inside.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The topic inside, to be changed.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Takes the topic out.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S> Service<Message> for TracePublish<S>
+where
+    S: Service<Message, Response = Published, Error: Into<BoxError>>,
+{
+    type Response = Published;
+    type Error = BoxError;
+    type Future = ResponseFuture<S::Future, Publish>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, mut message: Message) -> Self::Future {
+        let watch = self.options.publish(&mut message);
+        ResponseFuture::new(watch, || self.inner.call(message))
+    }
+}
