@@ -1,3 +1,11 @@
 //! Layers for chappe: each a `tower::Layer`, behind a cargo feature of its own.
 //!
-//! There is none yet. Tower's own layers work on receivers and topics as they are.
+//! Tower's own layers work on receivers and topics as they are; these are the ones that know what a message
+//! is. None is on by default.
+//!
+//! | feature | what it does | on |
+//! |---|---|---|
+//! | [`catch-panic`](catch_panic/index.html) | turns a panic into an error | both |
+
+#[cfg(feature = "catch-panic")]
+pub mod catch_panic;
