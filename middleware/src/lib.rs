@@ -6,6 +6,9 @@
 //! | feature | what it does | on |
 //! |---|---|---|
 //! | [`catch-panic`](catch_panic/index.html) | turns a panic into an error | both |
+//! | [`timeout`](timeout/index.html) | limits how long a message may take, by time or by its lease | both |
 
 #[cfg(feature = "catch-panic")]
 pub mod catch_panic;
+#[cfg(feature = "timeout")]
+pub mod timeout;

@@ -5,3 +5,4 @@
 
 mod catch_panic;
 mod support;
+mod timeout;
