@@ -6,9 +6,12 @@
 //! | feature | what it does | on |
 //! |---|---|---|
 //! | [`catch-panic`](catch_panic/index.html) | turns a panic into an error | both |
+//! | [`ignore-errors`](ignore_errors/index.html) | acknowledges messages whose errors are of no matter | receivers |
 //! | [`timeout`](timeout/index.html) | limits how long a message may take, by time or by its lease | both |
 
 #[cfg(feature = "catch-panic")]
 pub mod catch_panic;
+#[cfg(feature = "ignore-errors")]
+pub mod ignore_errors;
 #[cfg(feature = "timeout")]
 pub mod timeout;

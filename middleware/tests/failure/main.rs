@@ -4,5 +4,6 @@
 #![allow(clippy::unwrap_used, reason = "only tests call it")]
 
 mod catch_panic;
+mod ignore_errors;
 mod support;
 mod timeout;
