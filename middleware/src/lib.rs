@@ -6,11 +6,14 @@
 //! | feature | what it does | on |
 //! |---|---|---|
 //! | [`catch-panic`](catch_panic/index.html) | turns a panic into an error | both |
+//! | [`chaos`](chaos/index.html) | fails and waits at random, by a seed, for tests | both |
 //! | [`ignore-errors`](ignore_errors/index.html) | acknowledges messages whose errors are of no matter | receivers |
 //! | [`timeout`](timeout/index.html) | limits how long a message may take, by time or by its lease | both |
 
 #[cfg(feature = "catch-panic")]
 pub mod catch_panic;
+#[cfg(feature = "chaos")]
+pub mod chaos;
 #[cfg(feature = "ignore-errors")]
 pub mod ignore_errors;
 #[cfg(feature = "timeout")]

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "only tests call it")]
 
 mod catch_panic;
+mod chaos;
 mod ignore_errors;
 mod support;
 mod timeout;
