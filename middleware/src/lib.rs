@@ -8,13 +8,18 @@
 //! | [`catch-panic`](catch_panic/index.html) | turns a panic into an error | both |
 //! | [`chaos`](chaos/index.html) | fails and waits at random, by a seed, for tests | both |
 //! | [`ignore-errors`](ignore_errors/index.html) | acknowledges messages whose errors are of no matter | receivers |
+//! | [`retry`](retry/index.html) | tries again within the process, with backoff and a budget | both |
 //! | [`timeout`](timeout/index.html) | limits how long a message may take, by time or by its lease | both |
 
+#[cfg(feature = "retry")]
+mod answer;
 #[cfg(feature = "catch-panic")]
 pub mod catch_panic;
 #[cfg(feature = "chaos")]
 pub mod chaos;
 #[cfg(feature = "ignore-errors")]
 pub mod ignore_errors;
+#[cfg(feature = "retry")]
+pub mod retry;
 #[cfg(feature = "timeout")]
 pub mod timeout;

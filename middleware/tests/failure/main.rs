@@ -6,5 +6,6 @@
 mod catch_panic;
 mod chaos;
 mod ignore_errors;
+mod retry;
 mod support;
 mod timeout;
