@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | [`catch-panic`](catch_panic/index.html) | turns a panic into an error | both |
 //! | [`chaos`](chaos/index.html) | fails and waits at random, by a seed, for tests | both |
+//! | [`dead-letter`](dead_letter/index.html) | publishes what failed for good, with the reason | receivers |
 //! | [`ignore-errors`](ignore_errors/index.html) | acknowledges messages whose errors are of no matter | receivers |
 //! | [`retry`](retry/index.html) | tries again within the process, with backoff and a budget | both |
 //! | [`timeout`](timeout/index.html) | limits how long a message may take, by time or by its lease | both |
@@ -17,6 +18,8 @@ mod answer;
 pub mod catch_panic;
 #[cfg(feature = "chaos")]
 pub mod chaos;
+#[cfg(feature = "dead-letter")]
+pub mod dead_letter;
 #[cfg(feature = "ignore-errors")]
 pub mod ignore_errors;
 #[cfg(feature = "retry")]

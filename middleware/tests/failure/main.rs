@@ -5,6 +5,7 @@
 
 mod catch_panic;
 mod chaos;
+mod dead_letter;
 mod ignore_errors;
 mod retry;
 mod support;
