@@ -9,6 +9,7 @@
 //! | [`chaos`](chaos/index.html) | fails and waits at random, by a seed, for tests | both |
 //! | [`dead-letter`](dead_letter/index.html) | publishes what failed for good, with the reason | receivers |
 //! | [`ignore-errors`](ignore_errors/index.html) | acknowledges messages whose errors are of no matter | receivers |
+//! | [`rate-limit`](rate_limit/index.html) | takes no more messages than so many in a time | both |
 //! | [`retry`](retry/index.html) | tries again within the process, with backoff and a budget | both |
 //! | [`timeout`](timeout/index.html) | limits how long a message may take, by time or by its lease | both |
 
@@ -22,6 +23,10 @@ pub mod chaos;
 pub mod dead_letter;
 #[cfg(feature = "ignore-errors")]
 pub mod ignore_errors;
+#[cfg(feature = "rate-limit")]
+mod line;
+#[cfg(feature = "rate-limit")]
+pub mod rate_limit;
 #[cfg(feature = "retry")]
 pub mod retry;
 #[cfg(feature = "timeout")]

@@ -7,6 +7,7 @@ mod catch_panic;
 mod chaos;
 mod dead_letter;
 mod ignore_errors;
+mod rate_limit;
 mod retry;
 mod support;
 mod timeout;
