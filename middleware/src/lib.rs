@@ -5,6 +5,7 @@
 //!
 //! | feature | what it does | on |
 //! |---|---|---|
+//! | [`breaker`](breaker/index.html) | takes no messages while too many fail, and tries with a single one | both |
 //! | [`catch-panic`](catch_panic/index.html) | turns a panic into an error | both |
 //! | [`chaos`](chaos/index.html) | fails and waits at random, by a seed, for tests | both |
 //! | [`dead-letter`](dead_letter/index.html) | publishes what failed for good, with the reason | receivers |
@@ -13,8 +14,10 @@
 //! | [`retry`](retry/index.html) | tries again within the process, with backoff and a budget | both |
 //! | [`timeout`](timeout/index.html) | limits how long a message may take, by time or by its lease | both |
 
-#[cfg(feature = "retry")]
+#[cfg(any(feature = "breaker", feature = "retry"))]
 mod answer;
+#[cfg(feature = "breaker")]
+pub mod breaker;
 #[cfg(feature = "catch-panic")]
 pub mod catch_panic;
 #[cfg(feature = "chaos")]
@@ -23,7 +26,7 @@ pub mod chaos;
 pub mod dead_letter;
 #[cfg(feature = "ignore-errors")]
 pub mod ignore_errors;
-#[cfg(feature = "rate-limit")]
+#[cfg(any(feature = "breaker", feature = "rate-limit"))]
 mod line;
 #[cfg(feature = "rate-limit")]
 pub mod rate_limit;

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a test program has no other public")]
 #![allow(clippy::unwrap_used, reason = "only tests call it")]
 
+mod breaker;
 mod catch_panic;
 mod chaos;
 mod dead_letter;
