@@ -3,6 +3,7 @@ use std::time::Duration;
 use chappe::{BoxError, Error, ErrorKind, Message, Outcome, Published, Topic};
 use chappe_middleware::breaker::{BreakerLayer, BreakerState};
 use chappe_middleware::catch_panic::CatchPanicLayer;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, advance};
 use tower::load_shed::LoadShedLayer;
 use tower::{Layer, ServiceBuilder, service_fn};
@@ -252,4 +253,38 @@ async fn a_clone_that_leaves_the_line_is_not_woken_for_nothing() {
     breaker.reset();
 
     assert_eq!(breaker.state(), BreakerState::Closed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn on_many_threads_it_opens_and_closes_and_nobody_is_forgotten() {
+    let layer = BreakerLayer::consecutive(2).open_for(Duration::from_micros(500));
+    let (breaker, calls) = (layer.handle(), Counter::default());
+    let count = calls.clone();
+    let receiver = layer.layer(service_fn(move |_: Message| {
+        let call = count.add();
+        async move {
+            tokio::task::yield_now().await;
+            if call % 5 < 3 { Err(failure("down")) } else { Ok(()) }
+        }
+    }));
+
+    let tasks: JoinSet<()> = (0..8)
+        .map(|task| {
+            let receiver = receiver.clone();
+            async move {
+                for number in 0..50 {
+                    let mut clone = receiver.clone();
+                    std::future::poll_fn(|cx| tower::Service::<Message>::poll_ready(&mut clone, cx)).await.unwrap();
+                    match (task + number) % 7 {
+                        0 => {}
+                        1 => drop(tower::Service::call(&mut clone, Message::new("dropped"))),
+                        _ => drop(tower::Service::call(&mut clone, Message::new("x")).await),
+                    }
+                }
+            }
+        })
+        .collect();
+    tokio::time::timeout(MINUTE, tasks.join_all()).await.expect("nobody waits for ever");
+
+    assert!(calls.get() >= 8 * 35, "{} calls, the last state is {:?}", calls.get(), breaker.state());
 }

@@ -3,6 +3,7 @@
 #![allow(unreachable_pub, reason = "a test program has no other public")]
 #![allow(clippy::unwrap_used, reason = "only tests call it")]
 
+mod accounting;
 mod breaker;
 mod catch_panic;
 mod chaos;
@@ -10,5 +11,6 @@ mod dead_letter;
 mod ignore_errors;
 mod rate_limit;
 mod retry;
+mod served;
 mod support;
 mod timeout;

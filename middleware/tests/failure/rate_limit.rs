@@ -164,3 +164,30 @@ async fn a_topic_publishes_at_the_rate() {
     assert!(results.iter().all(Result::is_ok));
     assert_eq!((start.elapsed(), bodies(&queue).join("")), (SECOND, "abcde".to_owned()));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn on_many_threads_everybody_has_their_turn() {
+    let limit = RateLimitLayer::new(20_000, SECOND).burst(2);
+    let receiver = limit.layer(service_fn(async |_: Message| Ok::<_, BoxError>(())));
+    let calls = Counter::default();
+
+    let tasks: JoinSet<()> = (0..8)
+        .map(|_| {
+            let (receiver, calls) = (receiver.clone(), calls.clone());
+            async move {
+                for call in 0..100 {
+                    let mut clone = receiver.clone();
+                    std::future::poll_fn(|cx| tower::Service::<Message>::poll_ready(&mut clone, cx)).await.unwrap();
+                    // Every third is dropped uncalled.
+                    if call % 3 > 0 {
+                        tower::Service::call(&mut clone, Message::new("x")).await.unwrap();
+                        calls.add();
+                    }
+                }
+            }
+        })
+        .collect();
+    tokio::time::timeout(MINUTE, tasks.join_all()).await.expect("nobody waits for ever");
+
+    assert_eq!(calls.get(), 8 * 66);
+}
