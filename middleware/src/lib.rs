@@ -13,6 +13,10 @@
 //! | [`rate-limit`](rate_limit/index.html) | takes no more messages than so many in a time | both |
 //! | [`retry`](retry/index.html) | tries again within the process, with backoff and a budget | both |
 //! | [`timeout`](timeout/index.html) | limits how long a message may take, by time or by its lease | both |
+//!
+//! None of these allocates for a message that does not fail. Most cost it about 15 ns; `dead-letter` and `retry`
+//! keep a copy of it, and `rate-limit` looks at the clock, which is two to three times that
+//! (`benches/failure.rs`). In which order to put them is a chapter of chappe's guide.
 
 #[cfg(any(feature = "breaker", feature = "retry"))]
 mod answer;

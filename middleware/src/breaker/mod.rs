@@ -19,6 +19,7 @@
 //! | a call panics | as a failure |
 //! | a call is dropped before it ends, by a timeout outside of this layer | not at all; a probe is taken by the next message |
 //! | a call ends that began before the state changed | not at all |
+//! | the service inside fails to become ready | not at all: there is no message yet |
 //! | a service is ready, as the probe, and dropped without a call | not at all; the next takes the probe |
 //!
 //! So put a timeout inside of this layer, or what hangs is not seen to

@@ -12,7 +12,9 @@
 //! dead letter. Nothing is acknowledged.
 //!
 //! The server catches panics as well. This layer is for those that other layers are to see: put it inside
-//! of a breaker, a dead letter or a retry. The process must not be built with `panic = "abort"`.
+//! of a breaker, a dead letter or a retry. The server replaces the clone that panicked by a fresh one, which a
+//! layer cannot: a service that keeps something between its calls has to bear a call that was cut off. The
+//! process must not be built with `panic = "abort"`.
 //!
 //! # Examples
 //!
