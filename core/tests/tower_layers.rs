@@ -7,17 +7,25 @@ use std::future::{Ready, ready};
 use std::time::Duration;
 
 use chappe_core::{BoxError, Error, IntoOutcome, Message, Outcome, Published, Receiver, Topic};
+use tower::balance::p2c::Balance;
 use tower::buffer::BufferLayer;
+use tower::discover::ServiceList;
 use tower::filter::{AsyncFilterLayer, FilterLayer};
+use tower::hedge::{Hedge, Policy as HedgePolicy};
+use tower::layer::layer_fn;
 use tower::limit::{ConcurrencyLimitLayer, GlobalConcurrencyLimitLayer, RateLimitLayer};
+use tower::load::{CompleteOnResponse, Constant, PeakEwma, PendingRequests};
 use tower::load_shed::LoadShedLayer;
+use tower::make::Shared;
+use tower::reconnect::Reconnect;
 use tower::retry::{Policy, RetryLayer};
 use tower::spawn_ready::SpawnReadyLayer;
 use tower::steer::Steer;
 use tower::timeout::TimeoutLayer;
 use tower::util::{
-    AndThenLayer, BoxCloneService, BoxCloneSyncService, BoxService, Either, MapErrLayer, MapFutureLayer,
-    MapRequestLayer, MapResponseLayer, MapResultLayer, ThenLayer, option_layer,
+    AndThenLayer, BoxCloneService, BoxCloneServiceLayer, BoxCloneSyncService, BoxCloneSyncServiceLayer, BoxLayer,
+    BoxService, Either, MapErrLayer, MapFutureLayer, MapRequestLayer, MapResponseLayer, MapResultLayer, Optional,
+    ThenLayer, future_service, option_layer,
 };
 use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 
@@ -93,6 +101,27 @@ async fn retry() {
     on_both_sides!(RetryLayer::new(Once));
 }
 
+impl HedgePolicy<Message> for Once {
+    fn clone_request(&self, message: &Message) -> Option<Message> {
+        Some(message.clone())
+    }
+
+    fn can_retry(&self, _: &Message) -> bool {
+        true
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn hedge_behind_a_buffer() {
+    let period = Duration::from_secs(1);
+
+    on_both_sides!(
+        ServiceBuilder::new()
+            .layer(BufferLayer::new(4))
+            .layer(layer_fn(|inner| Hedge::new::<Message>(inner, Once, 10, 0.9, period)))
+    );
+}
+
 #[tokio::test]
 async fn filter() {
     on_both_sides!(FilterLayer::new(|message: Message| match message.body().len() {
@@ -108,6 +137,54 @@ async fn steer() {
 
     publishes(Steer::new([topic(), topic()], first)).await;
     receives(Steer::new([receiver(), receiver()], |_: &Message, _: &[_]| 1)).await;
+}
+
+#[tokio::test]
+async fn balance_by_load_behind_a_buffer() {
+    let load = |inner| PendingRequests::new(inner, CompleteOnResponse::default());
+
+    let topics = ServiceList::new::<Message>([load(topic()), load(topic())]);
+    publishes(BufferLayer::new(4).layer(Balance::new(topics))).await;
+    let receivers = [receiver(), receiver()]
+        .map(|inner| PeakEwma::new(inner, Duration::from_millis(1), 1e9, CompleteOnResponse::default()));
+    receives(BufferLayer::new(4).layer(Balance::new(ServiceList::new::<Message>(receivers)))).await;
+}
+
+#[tokio::test]
+async fn a_constant_load() {
+    let buffered = BufferLayer::new(4);
+
+    publishes(buffered.layer(Constant::new(topic(), 1))).await;
+    receives(buffered.layer(Constant::new(receiver(), 1))).await;
+}
+
+#[tokio::test]
+async fn reconnect_behind_a_buffer() {
+    let buffered = BufferLayer::new(4);
+
+    publishes(buffered.layer(Reconnect::new(Shared::new(topic()), ()))).await;
+    receives(buffered.layer(Reconnect::new(Shared::new(receiver()), ()))).await;
+}
+
+#[tokio::test]
+async fn what_comes_later() {
+    let buffered = BufferLayer::new(4);
+
+    publishes(buffered.layer(future_service(Box::pin(async { Ok::<_, Error>(topic()) })))).await;
+    receives(buffered.layer(future_service(Box::pin(async { Ok::<_, BoxError>(receiver()) })))).await;
+    publishes(buffered.layer(Optional::new(Some(topic())))).await;
+    receives(buffered.layer(Optional::new(Some(receiver())))).await;
+}
+
+#[tokio::test]
+async fn layers_without_a_type() {
+    publishes(BoxCloneServiceLayer::new(ConcurrencyLimitLayer::new(1)).layer(topic())).await;
+    receives(BoxCloneServiceLayer::new(ConcurrencyLimitLayer::new(1)).layer(receiver())).await;
+    publishes(BoxCloneSyncServiceLayer::new(TimeoutLayer::new(Duration::from_secs(1))).layer(topic())).await;
+    receives(BoxCloneSyncServiceLayer::new(TimeoutLayer::new(Duration::from_secs(1))).layer(receiver())).await;
+    let buffered = BufferLayer::new(4);
+    publishes(buffered.layer(BoxLayer::new(LoadShedLayer::new()).layer(topic()))).await;
+    receives(buffered.layer(BoxLayer::new(LoadShedLayer::new()).layer(receiver()))).await;
 }
 
 #[tokio::test]

@@ -1,21 +1,63 @@
 //! Layers for chappe: each a `tower::Layer`, behind a cargo feature of its own.
 //!
-//! Tower's own layers work on receivers and topics as they are; these are about messages.
+//! Tower's own layers work on receivers and topics as they are; these are the ones that know what a message
+//! is. None is on by default, and none allocates where it need not. In which order to put them is a chapter
+//! of chappe's guide.
 //!
 //! | feature | receiving | publishing | |
 //! |---|---|---|---|
+//! | `breaker` | [`BreakerLayer`](breaker::BreakerLayer) | the same | [takes no messages while too many fail](breaker) |
+//! | `catch-panic` | [`CatchPanicLayer`](catch_panic::CatchPanicLayer) | the same | [a panic is an error](catch_panic) |
+//! | `chaos` | [`ChaosLayer`](chaos::ChaosLayer) | the same | [fails and waits at random, by a seed, for tests](chaos) |
+//! | `dead-letter` | [`DeadLetterLayer`](dead_letter::DeadLetterLayer) | | [publishes what failed for good, with the reason](dead_letter) |
+//! | `ignore-errors` | [`IgnoreErrorsLayer`](ignore_errors::IgnoreErrorsLayer) | | [acknowledges messages whose errors are of no matter](ignore_errors) |
 //! | `metrics`, `opentelemetry` | [`MeasureReceiveLayer`](metrics::MeasureReceiveLayer) | [`MeasurePublishLayer`](metrics::MeasurePublishLayer) | [durations, outcomes, what is in flight](mod@metrics) |
 //! | `opentelemetry` | [`otel::TraceReceiveLayer`](trace::otel::TraceReceiveLayer) | [`otel::TracePublishLayer`](trace::otel::TracePublishLayer) | [spans of OpenTelemetry](trace::otel) |
+//! | `rate-limit` | [`RateLimitLayer`](rate_limit::RateLimitLayer) | the same | [takes no more messages than so many in a time](rate_limit) |
+//! | `retry` | [`RetryLayer`](retry::RetryLayer) | the same | [tries again in this process, with backoff and a budget](retry) |
+//! | `timeout` | [`TimeoutLayer`](timeout::TimeoutLayer) | the same | [limits how long a message may take, by time or by its lease](timeout) |
 //! | `trace` | [`TraceReceiveLayer`](trace::TraceReceiveLayer) | [`TracePublishLayer`](trace::TracePublishLayer) | [spans of the `tracing` crate](trace) |
 #![cfg_attr(
-    not(all(feature = "metrics", feature = "opentelemetry", feature = "trace")),
+    not(all(
+        feature = "breaker",
+        feature = "catch-panic",
+        feature = "chaos",
+        feature = "dead-letter",
+        feature = "ignore-errors",
+        feature = "metrics",
+        feature = "opentelemetry",
+        feature = "rate-limit",
+        feature = "retry",
+        feature = "timeout",
+        feature = "trace",
+    )),
     allow(rustdoc::broken_intra_doc_links, reason = "the table names features that are off")
 )]
 
+#[cfg(any(feature = "breaker", feature = "retry"))]
+mod answer;
+#[cfg(any(feature = "breaker", feature = "rate-limit"))]
+mod line;
 #[cfg(any(feature = "metrics", feature = "opentelemetry", feature = "trace"))]
 mod observe;
 
+#[cfg(feature = "breaker")]
+pub mod breaker;
+#[cfg(feature = "catch-panic")]
+pub mod catch_panic;
+#[cfg(feature = "chaos")]
+pub mod chaos;
+#[cfg(feature = "dead-letter")]
+pub mod dead_letter;
+#[cfg(feature = "ignore-errors")]
+pub mod ignore_errors;
 #[cfg(any(feature = "metrics", feature = "opentelemetry"))]
 pub mod metrics;
+#[cfg(feature = "rate-limit")]
+pub mod rate_limit;
+#[cfg(feature = "retry")]
+pub mod retry;
+#[cfg(feature = "timeout")]
+pub mod timeout;
 #[cfg(feature = "trace")]
 pub mod trace;
