@@ -1,0 +1,8 @@
+//! The layers that change a body: each of them, both of a pair, and stacks of them.
+#![allow(clippy::unwrap_used, reason = "only tests call it")]
+#![allow(clippy::future_not_send, reason = "tests are not spawned")]
+
+mod base64;
+mod compress;
+mod kit;
+mod recode;
