@@ -3,6 +3,8 @@
 #![allow(clippy::future_not_send, reason = "tests are not spawned")]
 
 mod base64;
+mod checksum;
 mod compress;
+mod encrypt;
 mod kit;
 mod recode;
