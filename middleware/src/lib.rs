@@ -6,6 +6,7 @@
 //! |---|---|---|---|
 //! | `base64` | `base64` | makes the body text | makes it bytes again |
 //! | `checksum` | `checksum` | adds a CRC-32C or SHA-256 of the body | rejects a body that does not match |
+//! | `claim` | `claim` | puts a large body into an object store | fetches it |
 //! | `codec` | `codec` | what these layers share: their order, and `Pair` | |
 //! | `compress` | `compress-gzip`, `compress-zstd`, `compress-lz4`, `compress-brotli` | compresses the body | decompresses it, up to a limit |
 //! | `encrypt` | `encrypt` | encrypts the body with AES-256-GCM | decrypts it, rejects what was tampered with |
@@ -14,6 +15,8 @@
 pub mod base64;
 #[cfg(feature = "checksum")]
 pub mod checksum;
+#[cfg(feature = "claim")]
+pub mod claim;
 #[cfg(feature = "codec")]
 pub mod codec;
 #[cfg(feature = "compress")]

@@ -17,7 +17,8 @@
 //! | it does not match, or is no checksum | rejected |
 //! | it has none, or one of another algorithm | passed on untouched; rejected where checksums are [required](VerifyLayer::require) |
 //!
-//! A message that had a checksum before, of another body, keeps it: [`DigestLayer`] adds its entry behind it.
+//! The checksum is of the body as it is at that place of the stack. Put it behind compression, nearer to the
+//! broker: see [the order](crate::codec#the-order). A message that had a checksum before, of another body, keeps it: [`DigestLayer`] adds its entry behind it.
 //!
 //! # Examples
 //!

@@ -27,15 +27,20 @@
 //!
 //! | | publish | receive | why here |
 //! |---|---|---|---|
-//! | 1 | `checksum::DigestLayer` | `checksum::VerifyLayer` | it is the receiver's own bytes that are checked |
-//! | 2 | `compress::CompressLayer` | `compress::DecompressLayer` | what is encrypted cannot be compressed any more |
-//! | 3 | `encrypt::EncryptLayer` | `encrypt::DecryptLayer` | what is stored below is stored encrypted |
+//! | 1 | `compress::CompressLayer` | `compress::DecompressLayer` | what is encrypted cannot be compressed any more |
+//! | 2 | `encrypt::EncryptLayer` | `encrypt::DecryptLayer` | what is stored below is stored encrypted |
+//! | 3 | `checksum::DigestLayer` | `checksum::VerifyLayer` | it is of the body as it is stored |
 //! | 4 | `claim::StoreBodyLayer` | `claim::FetchBodyLayer` | only what is still large after compressing is stored |
 //! | 5 | `base64::Base64EncodeLayer` | `base64::Base64DecodeLayer` | the broker sees text |
 //!
-//! Other orders work as well, as long as both sides have the same. Layers that look at attributes or at the
-//! outcome, like tracing and retries, go outside of all these on both sides. `then` adds what is nearer to
-//! the broker.
+//! Other orders work as well, as long as both sides have the same, but for this: compression and the claim
+//! check leave alone what is compressed or claimed already, and their twins undo it all the same. A checksum
+//! of a body that its publisher had compressed, made before the layer that compresses, would be compared with
+//! another body. So it comes after compression, and neither compression nor the claim check is in a stack
+//! twice.
+//!
+//! Layers that look at attributes or at the outcome, like tracing and retries, go outside of all these on both
+//! sides. [`Pair::then`] adds what is nearer to the broker.
 //!
 //! # The mark
 //!

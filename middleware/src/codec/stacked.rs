@@ -64,12 +64,13 @@ impl Stacked {
     /// Adds an entry.
     pub fn push(self, attributes: &mut Attributes, entry: impl Into<Str>) {
         let entry = entry.into();
-        match self.values(attributes).last().and_then(|(at, _, value)| Some((at, value.as_str()?))) {
-            Some((at, before)) => {
+        match self.values(attributes).last() {
+            Some((at, _, Value::Text(before))) => {
                 let longer = format!("{before}, {entry}");
                 self.replace(attributes, at, Some(longer));
             }
-            None => attributes.append(self.0, entry),
+            // Of another kind, which it would lose.
+            _ => attributes.append(self.0, entry),
         }
     }
 
@@ -139,6 +140,7 @@ mod tests {
             of(&[("a", "1"), ("content-encoding", "gzip"), ("b", "2")]),
             of(&[("content-encoding", "a"), ("b", "2"), ("Content-Encoding", "c")]),
             odd,
+            [("Content-Encoding", Value::from(7))].into_iter().collect(),
         ];
 
         for before in cases {

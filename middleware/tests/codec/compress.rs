@@ -5,7 +5,7 @@ use std::io::Write;
 use chappe_core::{BoxError, ErrorKind, Message};
 use chappe_middleware::compress::{CompressLayer, DecompressLayer};
 
-use crate::kit::{assert_same, encoding, kind, message, rejection, through};
+use crate::kit::{assert_same, encoding, kind, message, rejection, text, through};
 
 const L1: &str = "04224d186470b90c00008068656c6c6f2c776f726c642100000000ef1ff7e4";
 const L3: &str = "04224d186470b92900000011610100ef6262626262636363636363313233140001001400002800c06262626363636363633132330000000030287384";
@@ -21,16 +21,6 @@ fn formats() -> [(&'static str, CompressLayer); 4] {
 
 fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
-}
-
-/// Text that is compressed to something.
-fn text(length: usize) -> String {
-    (0..)
-        .map(|number| format!("line {number} of some text\n"))
-        .flat_map(|line| line.into_bytes())
-        .take(length)
-        .map(char::from)
-        .collect()
 }
 
 /// What no format makes smaller.
