@@ -42,6 +42,10 @@ pub use chappe_middleware as middleware;
 
 #[cfg(feature = "json")]
 pub use extract::Json;
+#[cfg(feature = "msgpack")]
+pub use extract::MessagePack;
+#[cfg(feature = "protobuf")]
+pub use extract::Protobuf;
 pub use extract::{Extension, State};
 pub use handler::{Handler, HandlerWithoutState};
 pub use router::Router;

@@ -2,14 +2,19 @@
 //!
 //! Tower's own layers work on receivers and topics as they are; these are the ones that know what a message
 //! is. None is on by default, and none allocates where it need not. In which order to put them is a chapter
-//! of chappe's guide.
+//! of chappe's guide; how codecs undo each other is told in [`codec`].
 //!
 //! | feature | receiving | publishing | |
 //! |---|---|---|---|
+//! | `base64` | [`Base64DecodeLayer`](base64::Base64DecodeLayer) | [`Base64EncodeLayer`](base64::Base64EncodeLayer) | [any body for brokers of text](mod@base64) |
 //! | `breaker` | [`BreakerLayer`](breaker::BreakerLayer) | the same | [takes no messages while too many fail](breaker) |
 //! | `catch-panic` | [`CatchPanicLayer`](catch_panic::CatchPanicLayer) | the same | [a panic is an error](catch_panic) |
 //! | `chaos` | [`ChaosLayer`](chaos::ChaosLayer) | the same | [fails and waits at random, by a seed, for tests](chaos) |
+//! | `checksum` | [`VerifyLayer`](checksum::VerifyLayer) | [`DigestLayer`](checksum::DigestLayer) | [bodies are what was sent](checksum) |
+//! | `claim` | [`FetchBodyLayer`](claim::FetchBodyLayer) | [`StoreBodyLayer`](claim::StoreBodyLayer) | [large bodies in an object store](claim) |
+//! | `compress-brotli`, `-gzip`, `-lz4`, `-zstd` | [`DecompressLayer`](compress::DecompressLayer) | [`CompressLayer`](compress::CompressLayer) | [small bodies, and no bombs](compress) |
 //! | `dead-letter` | [`DeadLetterLayer`](dead_letter::DeadLetterLayer) | | [publishes what failed for good, with the reason](dead_letter) |
+//! | `encrypt` | [`DecryptLayer`](encrypt::DecryptLayer) | [`EncryptLayer`](encrypt::EncryptLayer) | [AES-256-GCM with keys that change](encrypt) |
 //! | `ignore-errors` | [`IgnoreErrorsLayer`](ignore_errors::IgnoreErrorsLayer) | | [acknowledges messages whose errors are of no matter](ignore_errors) |
 //! | `metrics`, `opentelemetry` | [`MeasureReceiveLayer`](metrics::MeasureReceiveLayer) | [`MeasurePublishLayer`](metrics::MeasurePublishLayer) | [durations, outcomes, what is in flight](mod@metrics) |
 //! | `opentelemetry` | [`otel::TraceReceiveLayer`](trace::otel::TraceReceiveLayer) | [`otel::TracePublishLayer`](trace::otel::TracePublishLayer) | [spans of OpenTelemetry](trace::otel) |
@@ -19,10 +24,15 @@
 //! | `trace` | [`TraceReceiveLayer`](trace::TraceReceiveLayer) | [`TracePublishLayer`](trace::TracePublishLayer) | [spans of the `tracing` crate](trace) |
 #![cfg_attr(
     not(all(
+        feature = "base64",
         feature = "breaker",
         feature = "catch-panic",
         feature = "chaos",
+        feature = "checksum",
+        feature = "claim",
+        feature = "compress",
         feature = "dead-letter",
+        feature = "encrypt",
         feature = "ignore-errors",
         feature = "metrics",
         feature = "opentelemetry",
@@ -41,14 +51,26 @@ mod line;
 #[cfg(any(feature = "metrics", feature = "opentelemetry", feature = "trace"))]
 mod observe;
 
+#[cfg(feature = "base64")]
+pub mod base64;
 #[cfg(feature = "breaker")]
 pub mod breaker;
 #[cfg(feature = "catch-panic")]
 pub mod catch_panic;
 #[cfg(feature = "chaos")]
 pub mod chaos;
+#[cfg(feature = "checksum")]
+pub mod checksum;
+#[cfg(feature = "claim")]
+pub mod claim;
+#[cfg(feature = "codec")]
+pub mod codec;
+#[cfg(feature = "compress")]
+pub mod compress;
 #[cfg(feature = "dead-letter")]
 pub mod dead_letter;
+#[cfg(feature = "encrypt")]
+pub mod encrypt;
 #[cfg(feature = "ignore-errors")]
 pub mod ignore_errors;
 #[cfg(any(feature = "metrics", feature = "opentelemetry"))]

@@ -5,19 +5,19 @@ use std::any::type_name;
 use serde::de::DeserializeOwned;
 use serde_json::error::Category;
 
+use super::format::{self, unquoted};
 use super::{FromMessage, JsonRejection};
 use crate::Message;
 
-const CONTENT_TYPE: &str = "content-type";
-
-/// Content types that say nothing of what is in a body, which publishers and SDKs set by default.
-const UNTELLING: [&str; 3] = ["", "application/octet-stream", "text/plain"];
+/// What JSON is called in a content type.
+const SUBTYPES: [&str; 1] = ["json"];
 
 /// The body, deserialized from JSON.
 ///
 /// A message whose body is something else is rejected. So is one whose attribute `content-type` names
 /// another format, such as `application/protobuf`; a message without the attribute, or with one that says
-/// nothing, is given the benefit of the doubt.
+/// nothing, is given the benefit of the doubt. A message that is still marked as encoded, by
+/// `content-encoding`, is rejected: the layer that decodes it is missing.
 ///
 /// The reason given for a rejection says what was expected and where in the body, and quotes nothing of it.
 ///
@@ -43,21 +43,13 @@ impl<S: Sync, T: DeserializeOwned> FromMessage<S> for Json<T> {
     type Rejection = JsonRejection;
 
     async fn from_message(message: Message, _: &S) -> Result<Self, JsonRejection> {
-        if let Some(other) = message.attributes().get_str(CONTENT_TYPE).filter(|given| is_another_format(given)) {
-            return Err(rejection::<T>(format!("its content type is {other:?}")));
-        }
+        format::check(&message, &SUBTYPES).map_err(rejection::<T>)?;
         serde_json::from_slice(message.body()).map(Self).map_err(|error| rejection::<T>(describe(&error)))
     }
 }
 
 fn rejection<T>(came: String) -> JsonRejection {
     JsonRejection::new(&format!("a `{}`", type_name::<T>()), came)
-}
-
-fn is_another_format(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let json = essence.rsplit(['/', '+']).next() == Some("json");
-    !json && !UNTELLING.contains(&essence.as_str())
 }
 
 /// Says what is wrong with a body without quoting it, which the text of a [`serde_json::Error`] does.
@@ -72,27 +64,6 @@ fn describe(error: &serde_json::Error) -> String {
             format!("{}{place}", flaw.as_deref().unwrap_or("a value was refused"))
         }
     }
-}
-
-/// Keeps of one of serde's standard texts what stems from the expected type; `None` for any other text.
-fn unquoted(text: &str) -> Option<String> {
-    if let Some(field) = text.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
-        return is_plain(field).then(|| text.to_owned());
-    }
-    // What was expected stands last, so nothing quoted from the body can pass for it.
-    let (came, expected) = text.rsplit_once(", expected ")?;
-    let came = ["invalid type: ", "invalid value: "].iter().find_map(|prefix| came.strip_prefix(prefix));
-    let Some(came) = came else {
-        let known = ["unknown variant `", "unknown field `", "invalid length "];
-        return known.iter().any(|prefix| text.starts_with(prefix)).then(|| format!("expected {expected}"));
-    };
-    // The kind of value comes first: `string "…"`, ``integer `5` ``, `map`.
-    let kind = came.split([' ', '"', '`']).next().unwrap_or_default();
-    Some(format!("expected {expected}, not {kind}"))
-}
-
-fn is_plain(name: &str) -> bool {
-    name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'))
 }
 
 #[cfg(test)]
@@ -149,19 +120,5 @@ mod tests {
         let error = <serde_json::Error as serde::de::Error>::custom("hush is no colour");
 
         assert_eq!(describe(&error), "a value was refused at line 0 column 0");
-    }
-
-    #[test]
-    fn only_a_content_type_that_names_another_format_counts() {
-        for json in ["application/json", "Application/JSON; charset=utf-8", "application/cloudevents+json", "text/json"]
-        {
-            assert!(!is_another_format(json), "{json}");
-        }
-        for untelling in ["", "text/plain; charset=utf-8", "application/octet-stream"] {
-            assert!(!is_another_format(untelling), "{untelling}");
-        }
-        for other in ["application/protobuf", "text/csv", "avro/binary", "application/x-ndjson"] {
-            assert!(is_another_format(other), "{other}");
-        }
     }
 }

@@ -31,6 +31,7 @@
 //! | argument | what it is | when it cannot be had |
 //! |---|---|---|
 //! | [`Json<T>`](Json) | the body, deserialized | dead letter |
+//! | `MessagePack<T>`, `Protobuf<T>` | the body, decoded; features `msgpack` and `protobuf` | dead letter |
 //! | [`Bytes`](bytes::Bytes) | the body as it is | |
 //! | [`String`] | the body as UTF-8 text | dead letter |
 //! | [`Message`](crate::Message) | everything | |
@@ -63,11 +64,17 @@
 mod attribute;
 mod body;
 mod extension;
+#[cfg(any(feature = "json", feature = "msgpack", feature = "protobuf"))]
+mod format;
 mod from_message;
 mod head;
 #[cfg(feature = "json")]
 mod json;
 mod kind;
+#[cfg(feature = "msgpack")]
+mod msgpack;
+#[cfg(feature = "protobuf")]
+mod protobuf;
 mod rejection;
 mod state;
 mod tuple;
@@ -80,7 +87,15 @@ pub use head::{Attempt, PublishedAt, Source};
 pub use json::Json;
 pub(crate) use kind::TYPE_ATTRIBUTES;
 pub use kind::Type;
+#[cfg(feature = "msgpack")]
+pub use msgpack::MessagePack;
+#[cfg(feature = "protobuf")]
+pub use protobuf::Protobuf;
 #[cfg(feature = "json")]
 pub use rejection::JsonRejection;
+#[cfg(feature = "msgpack")]
+pub use rejection::MessagePackRejection;
+#[cfg(feature = "protobuf")]
+pub use rejection::ProtobufRejection;
 pub use rejection::{AttrRejection, Missing, StringRejection};
 pub use state::{FromRef, State};

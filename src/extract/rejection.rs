@@ -35,6 +35,18 @@ rejection! {
     JsonRejection
 }
 
+#[cfg(feature = "msgpack")]
+rejection! {
+    /// The body is not the MessagePack that was expected; the message is rejected.
+    MessagePackRejection
+}
+
+#[cfg(feature = "protobuf")]
+rejection! {
+    /// The body is not the Protocol Buffers message that was expected; the message is rejected.
+    ProtobufRejection
+}
+
 rejection! {
     /// The body is not UTF-8 text; the message is rejected.
     StringRejection
@@ -57,6 +69,20 @@ rejection! {
 impl JsonRejection {
     pub(super) fn new(expected: &str, came: String) -> Self {
         Self(Flaw::rejected(format!("body is not JSON of {expected}"), came))
+    }
+}
+
+#[cfg(feature = "msgpack")]
+impl MessagePackRejection {
+    pub(super) fn new(expected: &str, came: String) -> Self {
+        Self(Flaw::rejected(format!("body is not MessagePack of {expected}"), came))
+    }
+}
+
+#[cfg(feature = "protobuf")]
+impl ProtobufRejection {
+    pub(super) fn new(expected: &str, came: String) -> Self {
+        Self(Flaw::rejected(format!("body is not Protocol Buffers of {expected}"), came))
     }
 }
 
