@@ -111,7 +111,7 @@ fn message() -> Message {
     message.set_id(chappe::MessageId::from_u64(7));
     message.set_source("jobs");
     message.set_attempt(1);
-    let control = LeaseControl::new(Arc::default());
+    let mut control = LeaseControl::new(Arc::default());
     message.set_lease(control.begin(1, None));
     message
 }

@@ -55,7 +55,7 @@ pub fn failure(text: &'static str) -> BoxError {
 
 /// A lease that ends in `ttl`, and what controls it.
 pub fn lease(ttl: Duration) -> (Lease, LeaseControl) {
-    let control = LeaseControl::new(Arc::new(Notify::new()));
+    let mut control = LeaseControl::new(Arc::new(Notify::new()));
     let lease = control.begin(1, Some(Instant::now() + ttl));
     (lease, control)
 }
