@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every test, those that need a server included, and a last line that counts them.
 //!
-//! A test that needs a server is `#[ignore = "needs CHAPPE_TEST_…: …"]`, so a plain `cargo test` shows that
+//! A test that needs a server is `#[ignore = "needs an SQS emulator: …"]`, so a plain `cargo test` shows that
 //! it was left out. Here everything is run as `cargo test` does while servers are being installed, and then
 //! the ignored tests whose reasons name servers, beside those.
 
@@ -30,8 +30,7 @@ struct Ignored {
 
 impl Ignored {
     fn needs(&self, service: &Service) -> bool {
-        // One variable may be the beginning of another.
-        self.reason.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(|word| word == service.variable)
+        self.reason.contains(service.need)
     }
 }
 
@@ -73,7 +72,6 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
         services.iter().all(|service| !test.needs(service) || there.iter().any(|have| have.name == service.name))
     });
     if !waiting.is_empty() && !interrupt.heard() {
-        there.retain(|service| waiting.iter().any(|test| test.needs(service)));
         clean &= with_servers(&test, &waiting, &there, &mut counts, &interrupt).unwrap_or_else(|error| {
             println!("\n{error:#}");
             false
@@ -187,7 +185,7 @@ mod tests {
         let mut counts = Counts::default();
         let services = service::named(&["aws", "aws-referee"]).unwrap();
 
-        counts.add("test queue::keeps_order ... ignored, needs CHAPPE_TEST_AWS_REFEREE: run by cargo xtask test");
+        counts.add("test queue::keeps_order ... ignored, needs a referee: run by cargo xtask test");
         counts.add("test src/lib.rs - Example (line 3) ... ignored");
 
         let needed = |at: usize| services.iter().map(|service| counts.ignored[at].needs(service)).collect::<Vec<_>>();

@@ -32,9 +32,10 @@ pub(crate) struct Service {
     pub(crate) name: &'static str,
     /// The program behind it.
     pub(crate) program: &'static str,
-    /// The environment variable that tells tests its URL. A test that needs it says so in the reason of its
-    /// `#[ignore = "needs …"]`.
+    /// The environment variable that tells tests its URL.
     pub(crate) variable: &'static str,
+    /// What a test that needs it says in the reason of its `#[ignore = "needs …"]`.
+    pub(crate) need: &'static str,
     /// The packages with tests that need it.
     packages: &'static [&'static str],
     /// Whether tests go on without it, aloud, where it cannot be had.

@@ -9,7 +9,6 @@ use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, S
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::http::{Response, StatusCode};
-use aws_smithy_types::body::SdkBody;
 use chappe_sns::SnsPublisher;
 
 pub(crate) const ARN: &str = "arn:aws:sns:us-east-1:123456789012:orders";
@@ -74,9 +73,7 @@ impl HttpConnector for Fake {
         let answer = (self.script.lock().unwrap())(&fields);
         self.requests.lock().unwrap().push(fields);
         HttpConnectorFuture::ready(match answer {
-            Answer::Status(status, body) => {
-                Ok(Response::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body)))
-            }
+            Answer::Status(status, body) => Ok(Response::new(StatusCode::try_from(status).unwrap(), body.into())),
             Answer::Lost(error) => Err(error),
         })
     }

@@ -1,0 +1,1 @@
+//! Requests and answers, against an SQS that is a function.

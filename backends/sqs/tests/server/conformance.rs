@@ -1,0 +1,143 @@
+//! The conformance suite on standard and on FIFO queues.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use chappe_conformance::{Erased, Faults, Fixture, FixtureOf, Harness, Relay, Setup, Timing, run_all};
+use chappe_core::{Error, ErrorKind};
+use chappe_sqs::admin::{QueueSpec, ensure_queue};
+use chappe_sqs::{SqsPublisher, SqsQueue, SqsTopic};
+
+use crate::support::{client, client_of, endpoint};
+
+/// The order of attributes is the one thing SQS loses, and it can be carried.
+const EXEMPTIONS: &[(&str, &str)] = &[];
+
+/// How many messages the heavy cases send: an emulator takes a millisecond for a request, and more here.
+const VOLUME: usize = 3_000;
+
+/// Standard queues, but for the cases about order.
+struct Standard;
+
+/// FIFO queues in every case.
+struct Fifo;
+
+impl Harness for Standard {
+    type Queue = SqsQueue;
+    type Publisher = SqsPublisher;
+    type Topic = SqsTopic;
+
+    async fn queue(&self, setup: &Setup) -> Result<FixtureOf<Self>, Error> {
+        fixture(setup, setup.ordered).await
+    }
+
+    fn timing(&self) -> Timing {
+        timing()
+    }
+
+    fn parallel(&self) -> usize {
+        4
+    }
+
+    fn volume(&self) -> usize {
+        VOLUME
+    }
+
+    fn exemptions(&self) -> &[(&'static str, &'static str)] {
+        EXEMPTIONS
+    }
+}
+
+impl Harness for Fifo {
+    type Queue = SqsQueue;
+    type Publisher = SqsPublisher;
+    type Topic = SqsTopic;
+
+    async fn queue(&self, setup: &Setup) -> Result<FixtureOf<Self>, Error> {
+        fixture(setup, true).await
+    }
+
+    fn timing(&self) -> Timing {
+        timing()
+    }
+
+    fn parallel(&self) -> usize {
+        4
+    }
+
+    fn volume(&self) -> usize {
+        VOLUME
+    }
+
+    fn exemptions(&self) -> &[(&'static str, &'static str)] {
+        &[("an_id_published_twice_is_stored_once", "SQS stores it once, and answers the second like the first")]
+    }
+}
+
+/// SQS counts in whole seconds, and a consumer that is stopped ends with its poll.
+fn timing() -> Timing {
+    let mut timing = Timing::default();
+    timing.lease = Duration::from_secs(3);
+    timing.patience = Duration::from_secs(40);
+    timing.silence = Duration::from_millis(400);
+    timing.limit = Duration::from_secs(240);
+    timing
+}
+
+async fn fixture(setup: &Setup, fifo: bool) -> Result<FixtureOf<Standard>, Error> {
+    let suffix = if fifo { ".fifo" } else { "" };
+    let address: SocketAddr = endpoint().trim_start_matches("http://").parse().expect("the endpoint has an address");
+    let relay =
+        Relay::to(address).await.map_err(|error| Error::new(ErrorKind::Other, "no relay").with_source(error))?;
+    let direct = client();
+    let dead = ensure_queue(&direct, &QueueSpec::new(format!("{}-dead{suffix}", setup.name))).await?;
+    let url = ensure_queue(&direct, &QueueSpec::new(format!("{}{suffix}", setup.name))).await?;
+    let relayed = client_of(&format!("http://{}", relay.addr()));
+    let publisher = SqsPublisher::new(&relayed, &url).keep_attribute_order(true);
+    // The emulator is slower than SQS, and the machine is busy.
+    let topic = publisher.topic().max_in_flight(4).timeout(Duration::from_secs(60));
+    let open = opener(relayed.clone(), url, setup.dead_letter.then(|| dead.clone()), setup.lease);
+    let open_dead = opener(relayed, dead, None, setup.lease);
+    let relay = Arc::new(relay);
+    let cut = Arc::clone(&relay);
+    let faults = Faults::new().disconnect(move || {
+        cut.cut();
+        std::future::ready(())
+    });
+    Ok(Fixture::new(publisher, topic, open).dead_letter(open_dead).faults(faults).keep(relay))
+}
+
+fn opener(
+    client: Client,
+    url: String,
+    dead: Option<String>,
+    lease: Duration,
+) -> impl Fn() -> std::future::Ready<Result<SqsQueue, Error>> + Send + Sync + 'static {
+    move || {
+        let queue = SqsQueue::new(&client, &url).lease(lease).wait(Duration::from_secs(1));
+        std::future::ready(Ok(match &dead {
+            Some(dead) => queue.dead_letter(dead),
+            None => queue,
+        }))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs an SQS emulator: run by cargo xtask test"]
+async fn standard_queues_conform() {
+    run_all(&Standard).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs an SQS emulator: run by cargo xtask test"]
+async fn fifo_queues_conform() {
+    run_all(&Fifo).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs an SQS emulator: run by cargo xtask test"]
+async fn erased_queues_conform() {
+    run_all(&Erased(Standard)).await;
+}
