@@ -33,6 +33,8 @@ pub mod testing;
 pub use chappe_memory as memory;
 #[cfg(feature = "sns")]
 pub use chappe_sns as sns;
+#[cfg(feature = "sqs")]
+pub use chappe_sqs as sqs;
 
 pub use chappe_core::{
     AttributeLimits, Attributes, Batched, BoxError, BoxTopic, Cancelled, DynBroadcast, DynPublisher, DynQueue,

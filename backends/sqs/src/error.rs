@@ -77,7 +77,7 @@ where
     E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
 {
     let converted = match &error {
-        SdkError::ServiceError(service) => {
+        SdkError::ServiceError(service) if service.raw().status().as_u16() >= 400 => {
             let code = service.err().code().unwrap_or_default();
             let text = service.err().message().unwrap_or_default();
             of_answer(code, text, service.raw().status().as_u16(), call, target)

@@ -47,6 +47,17 @@ impl Target {
         self.region.as_ref().map_or_else(|| "the endpoint".to_owned(), |region| format!("region {region}"))
     }
 
+    /// Checks also that the environment has a region: every request is signed for one.
+    #[cfg(feature = "env")]
+    pub(crate) fn check_env(&self) -> Result<(), Error> {
+        self.check()?;
+        if self.has_region() {
+            return Ok(());
+        }
+        let text = format!("there is no region for queue {}; set AWS_REGION, or one in the AWS profile", self.name());
+        Err(Error::new(ErrorKind::Invalid, text))
+    }
+
     /// Checks that the URL looks like one.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let rest = self.url.strip_prefix("https://").or_else(|| self.url.strip_prefix("http://"));

@@ -25,7 +25,7 @@ use self::shared::{Options, Shared};
 use crate::blob::{BlobStore, SharedBlobs};
 use crate::target::Target;
 use crate::wire::{Decoder, Envelope};
-use crate::{SqsPublisher, SqsTopic, client};
+use crate::{SqsAddress, SqsPublisher, SqsTopic, client};
 
 /// A work queue on SQS, standard or FIFO. A handle: clones are the same queue.
 ///
@@ -34,6 +34,7 @@ use crate::{SqsPublisher, SqsTopic, client};
 /// ```no_run
 /// use chappe::{BoxError, Message, Server};
 /// use chappe_sqs::SqsQueue;
+/// use tower::service_fn;
 ///
 /// async fn on_order(order: Message) -> Result<(), BoxError> {
 ///     println!("{} bytes", order.body().len());
@@ -42,7 +43,7 @@ use crate::{SqsPublisher, SqsTopic, client};
 ///
 /// # async fn serve() -> Result<(), BoxError> {
 /// let queue = SqsQueue::from_env("https://sqs.eu-west-1.amazonaws.com/123456789012/orders").await?;
-/// Server::new(queue).concurrency(64).serve(chappe::handler(on_order)).await?;
+/// Server::new(queue).concurrency(64).serve(service_fn(on_order)).await?;
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
@@ -71,7 +72,7 @@ impl SqsQueue {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`](chappe_core::ErrorKind::Invalid): `url` is not the URL of a queue.
+    /// [`ErrorKind::Invalid`](chappe_core::ErrorKind::Invalid): `url` is not the URL of a queue, or there is no region.
     ///
     /// # Cancel safety
     ///
@@ -79,8 +80,45 @@ impl SqsQueue {
     #[cfg(feature = "env")]
     pub async fn from_env(url: impl AsRef<str> + Send) -> Result<Self, Error> {
         let queue = Self::new(&client::from_env(None, None).await, url);
-        queue.0.target.check()?;
+        queue.0.target.check_env()?;
         Ok(queue)
+    }
+
+    /// The queue of an [address](SqsAddress), through a client made from the environment.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`](chappe_core::ErrorKind::Invalid): the address makes no sense, or a key of it, or there is no region.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, there is no queue.
+    #[cfg(feature = "env")]
+    pub async fn from_url(url: &str) -> Result<Self, Error> {
+        let address: SqsAddress = url.parse()?;
+        let client = client::from_env(address.region(), address.endpoint()).await;
+        let queue = Self::at(&client, &address);
+        queue.0.target.check_env()?;
+        Ok(queue)
+    }
+
+    /// The queue of an [address](SqsAddress), with its options, through a copy of `client`. Region and
+    /// endpoint are the client's.
+    #[must_use]
+    pub fn at(client: &Client, address: &SqsAddress) -> Self {
+        let options = address.options();
+        let queue = Self::new(client, address.queue_url()).change(|shared| {
+            let defaults = &mut shared.options;
+            defaults.wait = options.wait.unwrap_or(defaults.wait);
+            defaults.lease = options.lease.unwrap_or(defaults.lease);
+            defaults.max_polls = options.max_polls.unwrap_or(defaults.max_polls);
+            defaults.ordered = options.ordered.unwrap_or(defaults.ordered);
+            defaults.envelope = options.envelope.unwrap_or(defaults.envelope);
+        });
+        match &options.dead_letter {
+            Some(name) => queue.dead_letter(address.beside(name)),
+            None => queue,
+        }
     }
 
     /// Sets how long a fetched message is kept from others, unless it is renewed, which the server does: the

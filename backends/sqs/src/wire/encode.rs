@@ -78,14 +78,14 @@ impl Encoder {
     ) -> Result<Entry, Error> {
         let delay = self.delay(message)?;
         let (group, key) = self.group(message);
-        let mut body = self.body(message);
+        let mut body = body_of(message);
         let mut attributes = message.attributes().clone();
         add_reserved(&mut attributes, message, key, letter);
         let mut stored = None;
         if let Some(encoding) = body.encoding() {
             attributes.append(reserved::ENCODING, encoding);
         }
-        let mut entry = self.assemble(packer, &attributes, body.len())?;
+        let mut entry = assemble(packer, &attributes, body.len())?;
         if entry.bytes > self.max_bytes {
             let Some(blobs) = &self.blobs else { return Err(self.too_large(&entry, &body, message)) };
             // The attributes have to fit by themselves, which is looked at before anything is stored.
@@ -93,7 +93,7 @@ impl Encoder {
             attributes.append(pointer::SIZE, message.body().len() as u64);
             let place = blobs.0.put(&fresh_id(), message.body().clone()).await?;
             let text = pointer::write(&place);
-            entry = self.assemble(packer, &attributes, text.len())?;
+            entry = assemble(packer, &attributes, text.len())?;
             body = TextBody::new(b"", limit::is_text);
             if entry.bytes > self.max_bytes {
                 return Err(self.too_large(&entry, &body, message));
@@ -107,26 +107,6 @@ impl Encoder {
             delay,
             ..entry
         })
-    }
-
-    fn body<'a>(&self, message: &'a Message) -> TextBody<'a> {
-        let body = message.body();
-        // A receiver must not take it for an envelope of SNS and unwrap it.
-        if envelope::resembles(body) { TextBody::base64(body) } else { TextBody::new(body, limit::is_text) }
-    }
-
-    fn assemble(&self, packer: &Packer, attributes: &Attributes, body_bytes: usize) -> Result<Entry, Error> {
-        let packed = packer.pack(attributes, 0)?;
-        let mut map = HashMap::new();
-        let mut bytes = body_bytes;
-        let rest = packed.bytes().map(|bytes| Value::Binary(bytes.clone()));
-        let rest = rest.as_ref().map(|value| (reserved::PACKED, value));
-        for (name, value) in packed.kept().map(|(name, value)| (name.as_str(), value)).chain(rest) {
-            bytes += attribute::size(name, value);
-            map.insert(name.to_owned(), attribute::to_wire(value));
-        }
-        let attributes = Some(map).filter(|map| !map.is_empty());
-        Ok(Entry { body: String::new(), attributes, group: None, deduplication_id: None, delay: None, bytes })
     }
 
     fn too_large(&self, entry: &Entry, body: &TextBody<'_>, message: &Message) -> Error {
@@ -200,6 +180,26 @@ pub(crate) fn whole_seconds(time: Duration) -> i32 {
 /// An id nobody has used: 128 bits of chance.
 pub(crate) fn fresh_id() -> String {
     format!("{:032x}", fastrand::u128(..))
+}
+
+/// A receiver must not take a body for an envelope of SNS and unwrap it, so what resembles one is hidden.
+fn body_of(message: &Message) -> TextBody<'_> {
+    let body = message.body();
+    if envelope::resembles(body) { TextBody::base64(body) } else { TextBody::new(body, limit::is_text) }
+}
+
+fn assemble(packer: &Packer, attributes: &Attributes, body_bytes: usize) -> Result<Entry, Error> {
+    let packed = packer.pack(attributes, 0)?;
+    let mut map = HashMap::new();
+    let mut bytes = body_bytes;
+    let rest = packed.bytes().map(|bytes| Value::Binary(bytes.clone()));
+    let rest = rest.as_ref().map(|value| (reserved::PACKED, value));
+    for (name, value) in packed.kept().map(|(name, value)| (name.as_str(), value)).chain(rest) {
+        bytes += attribute::size(name, value);
+        map.insert(name.to_owned(), attribute::to_wire(value));
+    }
+    let attributes = Some(map).filter(|map| !map.is_empty());
+    Ok(Entry { body: String::new(), attributes, group: None, deduplication_id: None, delay: None, bytes })
 }
 
 /// Adds what SQS has no field for.

@@ -1,6 +1,5 @@
 //! [`SqsPublisher`], which sends messages to a queue in batches.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,14 +7,17 @@ use aws_sdk_sqs::Client;
 use chappe_core::backend::{
     Backend, DeadLetter, Delay, Outgoing, PublishCapabilities, PublishResult, Publisher, Status,
 };
-use chappe_core::{Batched, Error, ErrorKind, Message, MessageId, Published};
+use chappe_core::{Batched, Error, ErrorKind, Message, Published};
+
+mod send;
+
+use self::send::Sending;
 
 use crate::blob::{BlobStore, SharedBlobs};
-use crate::client;
-use crate::error::{self, SEND, classify};
 use crate::limit::{MAX_BATCH, MAX_BYTES, MAX_DELAY};
 use crate::target::Target;
 use crate::wire::{Encoder, Entry};
+use crate::{SqsAddress, client};
 
 /// Publishes to an SQS queue: [`SqsPublisher`], batched.
 ///
@@ -67,7 +69,7 @@ impl SqsPublisher {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`]: `url` is not the URL of a queue.
+    /// [`ErrorKind::Invalid`]: `url` is not the URL of a queue, or there is no region.
     ///
     /// # Cancel safety
     ///
@@ -75,8 +77,38 @@ impl SqsPublisher {
     #[cfg(feature = "env")]
     pub async fn from_env(url: impl AsRef<str> + Send) -> Result<Self, Error> {
         let publisher = Self::new(&client::from_env(None, None).await, url);
-        publisher.0.encoder.target.check()?;
+        publisher.0.encoder.target.check_env()?;
         Ok(publisher)
+    }
+
+    /// Publishes to the queue of an [address](SqsAddress), through a client made from the environment.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Invalid`]: the address makes no sense, or a key of it, or there is no region.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, there is no publisher.
+    #[cfg(feature = "env")]
+    pub async fn from_url(url: &str) -> Result<Self, Error> {
+        let address: SqsAddress = url.parse()?;
+        let client = client::from_env(address.region(), address.endpoint()).await;
+        let publisher = Self::at(&client, &address);
+        publisher.0.encoder.target.check_env()?;
+        Ok(publisher)
+    }
+
+    /// Publishes to the queue of an [address](SqsAddress), with its options, through a copy of `client`.
+    /// Region and endpoint are the client's.
+    #[must_use]
+    pub fn at(client: &Client, address: &SqsAddress) -> Self {
+        let options = address.options();
+        let publisher = Self::new(client, address.queue_url()).strict(options.strict.unwrap_or(false));
+        match options.max_message_bytes {
+            Some(bytes) => publisher.max_message_bytes(bytes),
+            None => publisher,
+        }
     }
 
     /// Refuses messages whose attributes SQS cannot carry as they are, instead of packing what does not fit
@@ -145,14 +177,14 @@ impl SqsPublisher {
             }
         }
         let sent = self.send(entries, &mut |at, result| results[at] = result).await;
-        let mut failure = sent.err();
-        let rest = |failure: &mut Option<Error>| {
-            failure.take().unwrap_or_else(|| Error::new(ErrorKind::Unavailable, "dead letters could not be sent"))
+        let (kind, text) = match sent {
+            Ok(()) => (ErrorKind::Unavailable, String::new()),
+            Err(error) => (error.kind(), error.to_string()),
         };
         let settled = results.into_iter().map(|result| match result {
             PublishResult::Accepted(published) => Ok(published),
             PublishResult::Failed(error) => Err(error),
-            _ => Err(rest(&mut failure)),
+            _ => Err(Error::new(kind, text.clone())),
         });
         settled.collect()
     }
@@ -162,123 +194,13 @@ impl SqsPublisher {
         self
     }
 
-    /// Sends entries in as few requests as they fit in, in order. Each is named by its place.
     async fn send(
         &self,
         entries: Vec<(usize, Entry)>,
         settle: &mut (dyn FnMut(usize, PublishResult) + Send),
     ) -> Result<(), Error> {
-        let mut chunks = split(entries);
-        // From the back, so that the halves of a chunk take its place.
-        chunks.reverse();
-        let mut failed = Failed::new(&self.0.encoder.target);
-        while let Some(chunk) = chunks.pop() {
-            let chunk = failed.hold_back(chunk, settle);
-            match chunk.len() {
-                0 => {}
-                1 => {
-                    for (at, entry) in chunk {
-                        self.send_one(at, entry, settle, &mut failed).await?;
-                    }
-                }
-                _ => {
-                    if let Some(too_long) = self.send_batch(chunk, settle, &mut failed).await? {
-                        // Our count of the bytes is wrong: smaller parts may fit.
-                        let (first, second) = halves(too_long);
-                        chunks.extend([second, first]);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    async fn send_one(
-        &self,
-        at: usize,
-        entry: Entry,
-        settle: &mut (dyn FnMut(usize, PublishResult) + Send),
-        failed: &mut Failed,
-    ) -> Result<(), Error> {
-        let target = &self.0.encoder.target;
-        let group = entry.group.clone();
-        let request = self.0.client.send_message();
-        let request = request
-            .queue_url(target.url())
-            .message_body(entry.body)
-            .set_message_attributes(entry.attributes)
-            .set_message_group_id(entry.group)
-            .set_message_deduplication_id(entry.deduplication_id)
-            .set_delay_seconds(entry.delay);
-        match Box::pin(request.send()).await {
-            Ok(output) => settle(at, self.accepted(output.message_id)),
-            Err(error) => {
-                let error = classify(error, SEND, target);
-                if !concerns_the_message(&error) {
-                    return Err(self.down(error));
-                }
-                failed.note(group);
-                settle(at, PublishResult::Failed(error));
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives back the chunk if it was too long.
-    async fn send_batch(
-        &self,
-        chunk: Vec<(usize, Entry)>,
-        settle: &mut (dyn FnMut(usize, PublishResult) + Send),
-        failed: &mut Failed,
-    ) -> Result<Option<Vec<(usize, Entry)>>, Error> {
-        let target = &self.0.encoder.target;
-        let entries = chunk.iter().map(|(at, entry)| entry.clone().into_batch_entry(*at)).collect();
-        let request = self.0.client.send_message_batch().queue_url(target.url()).set_entries(Some(entries));
-        let output = match Box::pin(request.send()).await {
-            Ok(output) => output,
-            Err(error) if error::is_batch_too_long(&error) => return Ok(Some(chunk)),
-            Err(error) => {
-                let error = classify(error, SEND, target);
-                if !error.is_ambiguous() {
-                    return Err(self.down(error));
-                }
-                self.0.status.down(&error);
-                let (kind, text, cause) = (error.kind(), error.to_string(), Arc::new(error));
-                for (at, _) in chunk {
-                    let error = Error::new(kind, text.clone()).ambiguous().with_source(Arc::clone(&cause));
-                    settle(at, PublishResult::Failed(error));
-                }
-                return Ok(None);
-            }
-        };
-        let mut accepted: HashMap<_, _> =
-            output.successful.into_iter().map(|entry| (entry.id, entry.message_id)).collect();
-        let mut refused: HashMap<_, _> = output.failed.into_iter().map(|entry| (entry.id.clone(), entry)).collect();
-        for (at, entry) in chunk {
-            let id = at.to_string();
-            if let Some(message_id) = accepted.remove(&id) {
-                settle(at, self.accepted(Some(message_id)));
-                continue;
-            }
-            let error = match refused.remove(&id) {
-                Some(entry) => error::of_entry(&entry.code, entry.message(), entry.sender_fault, SEND, target),
-                None => error::unanswered(SEND, target),
-            };
-            failed.note(entry.group);
-            settle(at, PublishResult::Failed(error));
-        }
-        Ok(None)
-    }
-
-    fn accepted(&self, id: Option<String>) -> PublishResult {
-        self.0.status.up();
-        self.0.status.count_sent(1);
-        PublishResult::Accepted(Published::new(id.map(MessageId::from)))
-    }
-
-    fn down(&self, error: Error) -> Error {
-        self.0.status.down(&error);
-        error
+        let Inner { client, encoder, status, .. } = &*self.0;
+        Sending::new(client, &encoder.target, status, settle).run(entries).await
     }
 }
 
@@ -318,64 +240,4 @@ impl fmt::Debug for SqsPublisher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqsPublisher").field("url", &self.url()).finish_non_exhaustive()
     }
-}
-
-/// The groups of a FIFO queue in which a message failed: what is behind it must wait, or it would overtake.
-struct Failed {
-    ordered: bool,
-    queue: String,
-    groups: Vec<String>,
-}
-
-impl Failed {
-    fn new(target: &Target) -> Self {
-        Self { ordered: target.is_fifo(), queue: target.name().to_owned(), groups: Vec::new() }
-    }
-
-    fn note(&mut self, group: Option<String>) {
-        self.groups.extend(group.filter(|_| self.ordered));
-    }
-
-    /// Takes out what must not be sent any more.
-    fn hold_back(
-        &self,
-        mut chunk: Vec<(usize, Entry)>,
-        settle: &mut (dyn FnMut(usize, PublishResult) + Send),
-    ) -> Vec<(usize, Entry)> {
-        chunk.retain(|(at, entry)| {
-            let held = entry.group.as_ref().is_some_and(|group| self.groups.contains(group));
-            if held {
-                let text = format!("message was not sent to queue {}, as one of its key before it failed", self.queue);
-                settle(*at, PublishResult::Failed(Error::new(ErrorKind::Unavailable, text)));
-            }
-            !held
-        });
-        chunk
-    }
-}
-
-/// Whether another message might have fared better.
-fn concerns_the_message(error: &Error) -> bool {
-    error.is_ambiguous() || matches!(error.kind(), ErrorKind::Invalid | ErrorKind::TooLarge | ErrorKind::Unsupported)
-}
-
-/// Entries in order, in chunks that fit a request.
-fn split(entries: Vec<(usize, Entry)>) -> Vec<Vec<(usize, Entry)>> {
-    let mut chunks: Vec<Vec<_>> = Vec::new();
-    let mut bytes = 0;
-    for (at, entry) in entries {
-        let full = chunks.last().is_none_or(|chunk| chunk.len() == MAX_BATCH || bytes + entry.bytes > MAX_BYTES);
-        if full {
-            chunks.push(Vec::new());
-            bytes = 0;
-        }
-        bytes += entry.bytes;
-        chunks.last_mut().expect("there is one by now").push((at, entry));
-    }
-    chunks
-}
-
-fn halves(mut chunk: Vec<(usize, Entry)>) -> (Vec<(usize, Entry)>, Vec<(usize, Entry)>) {
-    let second = chunk.split_off(chunk.len() / 2);
-    (chunk, second)
 }
