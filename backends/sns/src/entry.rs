@@ -58,7 +58,11 @@ impl Encoder {
         let (group, key) = self.group(message);
         let mut attributes = array::join(message.attributes(), &self.arrays);
         if let Some(key) = key {
-            attributes.append(reserved::KEY, key.clone().into_bytes());
+            // Text where it can be, for consumers of other kinds.
+            attributes.append(
+                reserved::KEY,
+                key.as_str().map_or_else(|| Value::from(key.clone().into_bytes()), |text| Value::from(text.to_owned())),
+            );
         }
         if let Some(expires) = message.expires() {
             attributes.append(reserved::EXPIRES, millis(expires));
