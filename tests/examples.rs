@@ -289,3 +289,20 @@ fn a_browser_that_does_not_keep_up_is_told_what_it_missed() {
     interrupt(&child);
     assert!(child.wait().unwrap().success());
 }
+
+#[cfg(all(feature = "sns", feature = "sqs"))]
+#[test]
+#[ignore = "needs an SQS emulator: run by cargo xtask test"]
+fn the_worker_packs_every_order_and_buries_what_is_none() {
+    let mut worker = Command::new(program(&EXAMPLES, "sqs_worker"));
+    let endpoint = env::var("CHAPPE_TEST_AWS").unwrap();
+    worker.envs([("AWS_ENDPOINT_URL", endpoint.as_str()), ("AWS_REGION", "us-east-1")]);
+    worker.envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")]);
+
+    let output = worker.output().unwrap();
+
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert!(text.contains("18 acked, 2 retried, 2 dead-lettered"), "{text}");
+    assert_eq!(text.lines().filter(|line| line.ends_with(" is out")).count(), 18, "{text}");
+}

@@ -67,6 +67,20 @@ impl Default for Subscription {
     }
 }
 
+/// Clients of SNS and SQS by the rules of the AWS SDKs: credentials, region and endpoint from the environment, the
+/// profile, or the machine.
+///
+/// # Cancel safety
+///
+/// Dropped, there are none.
+#[cfg(feature = "env")]
+pub async fn clients_from_env() -> (Client, aws_sdk_sqs::Client) {
+    let loader = aws_config::defaults(aws_config::BehaviorVersion::v2026_01_12());
+    // The future is more than ten kilobytes.
+    let config = Box::pin(loader.load()).await;
+    (Client::new(&config), aws_sdk_sqs::Client::new(&config))
+}
+
 /// Creates a topic, or finds it if it is there, and answers its ARN. A name that ends in `.fifo` makes a FIFO
 /// topic.
 ///

@@ -13,7 +13,7 @@ use super::{Service, Site, venv};
 const REQUIREMENTS: [&str; 1] = ["ministack==1.5.33"];
 
 /// The packages with tests that talk to SQS or SNS.
-pub(super) const PACKAGES: &[&str] = &["chappe-sns", "chappe-sqs"];
+pub(super) const PACKAGES: &[&str] = &["chappe", "chappe-sns", "chappe-sqs"];
 
 pub(super) const SERVICE: Service = Service {
     name: "aws",
