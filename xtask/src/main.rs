@@ -27,6 +27,7 @@ cargo xtask <task>
   check [NAME]...      runs all checks, or the named ones: fmt, clippy, docs, features, direction, msrv
   gates [--bless]      holds allocations and instructions per message to benches/gates.toml, or rewrites it
   bench [--quick]      measures chappe beside a raw channel and other crates, and prints how they compare
+  bench aws [--quick]  the same for SQS, beside the SDK and through an emulator, with calls and cost counted
 ";
 
 fn main() -> ExitCode {
@@ -53,6 +54,8 @@ fn run(args: &[&str]) -> Result<()> {
         ["gates", "--bless"] => gates::run(true),
         ["bench"] => bench::run(false),
         ["bench", "--quick"] => bench::run(true),
+        ["bench", "aws"] => bench::aws(false),
+        ["bench", "aws", "--quick"] => bench::aws(true),
         ["help" | "--help" | "-h"] | [] => {
             print!("{HELP}");
             Ok(())
