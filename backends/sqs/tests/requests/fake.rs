@@ -123,16 +123,16 @@ impl Fake {
         match op {
             "ReceiveMessage" => self.receive(body).await,
             "SendMessage" => json!({ "MessageId": self.store(body.clone()) }),
-            "SendMessageBatch" => self.each(
+            "SendMessageBatch" => each(
                 body,
                 |entry| json!({ "Id": entry["Id"], "MessageId": self.store(entry.clone()), "MD5OfMessageBody": "" }),
             ),
-            "DeleteMessageBatch" => self.each(body, |entry| {
+            "DeleteMessageBatch" => each(body, |entry| {
                 self.lock().messages.retain(|message| message.handle() != entry["ReceiptHandle"]);
                 json!({ "Id": entry["Id"] })
             }),
             "ChangeMessageVisibilityBatch" => {
-                let answer = self.each(body, |entry| {
+                let answer = each(body, |entry| {
                     let seconds = entry["VisibilityTimeout"].as_u64().unwrap_or(0);
                     let until = Instant::now() + Duration::from_secs(seconds);
                     let mut state = self.lock();
@@ -146,11 +146,6 @@ impl Fake {
             "GetQueueAttributes" => json!({ "Attributes": { "QueueArn": "arn:aws:sqs:eu-west-1:123456789012:jobs" } }),
             other => panic!("the fake does not know {other}"),
         }
-    }
-
-    fn each(&self, body: &Value, answer: impl Fn(&Value) -> Value) -> Value {
-        let entries = body["Entries"].as_array().expect("a batch has entries");
-        json!({ "Successful": entries.iter().map(answer).collect::<Vec<_>>(), "Failed": [] })
     }
 
     async fn receive(&self, body: &Value) -> Value {
@@ -263,6 +258,11 @@ impl Stored {
             "MessageAttributes": self.body["MessageAttributes"],
         })
     }
+}
+
+fn each(body: &Value, answer: impl Fn(&Value) -> Value) -> Value {
+    let entries = body["Entries"].as_array().expect("a batch has entries");
+    json!({ "Successful": entries.iter().map(answer).collect::<Vec<_>>(), "Failed": [] })
 }
 
 fn broken(kind: std::io::ErrorKind) -> ConnectorError {

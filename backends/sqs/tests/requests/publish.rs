@@ -269,7 +269,7 @@ async fn a_key_is_the_tenant_of_a_fair_queue() {
 async fn a_large_body_goes_to_the_store_and_comes_back() {
     let fake = Fake::new();
     let blobs = Arc::new(MemoryBlobs::new("large"));
-    let queue = SqsQueue::new(&fake.client(), URL).blobs(blobs.clone()).delete_blobs(true);
+    let queue = SqsQueue::new(&fake.client(), URL).blobs(Arc::<MemoryBlobs>::clone(&blobs)).delete_blobs(true);
     let mut message = Message::new(vec![7; 2 * MIB]);
     message.attributes_mut().insert("type", "film");
 

@@ -19,7 +19,7 @@ async fn fetched(fake: &Fake, count: usize) -> (SqsQueue, Vec<Got>) {
 }
 
 /// Moves entries of an answer from the successes to the failures.
-fn failing(ids: &[&str], code: &str, answer: Value) -> Value {
+fn failing(ids: &[&str], code: &str, answer: &Value) -> Value {
     let (failed, done): (Vec<Value>, Vec<Value>) = answer["Successful"]
         .as_array()
         .unwrap()
@@ -50,7 +50,7 @@ async fn acknowledgements_go_in_tens() {
 async fn one_entry_that_fails_is_the_only_one_to_be_repeated() {
     let fake = Fake::new();
     let (queue, got) = fetched(&fake, 10).await;
-    fake.fault("DeleteMessageBatch", Fault::Rewrite(|_, answer| failing(&["3"], "InternalError", answer)));
+    fake.fault("DeleteMessageBatch", Fault::Rewrite(|_, answer| failing(&["3"], "InternalError", &answer)));
 
     let results = settle_all(&queue, got.iter().map(|got| (got, Action::Ack)).collect()).await;
 
@@ -80,10 +80,10 @@ async fn an_entry_the_answer_does_not_mention_has_failed() {
 async fn a_handle_sqs_does_not_take_is_a_lost_lease() {
     let fake = Fake::new();
     let (queue, got) = fetched(&fake, 2).await;
-    fake.fault("DeleteMessageBatch", Fault::Rewrite(|_, answer| failing(&["0"], "ReceiptHandleIsInvalid", answer)));
+    fake.fault("DeleteMessageBatch", Fault::Rewrite(|_, answer| failing(&["0"], "ReceiptHandleIsInvalid", &answer)));
     fake.fault(
         "ChangeMessageVisibilityBatch",
-        Fault::Rewrite(|_, answer| failing(&["0"], "AWS.SimpleQueueService.MessageNotInflight", answer)),
+        Fault::Rewrite(|_, answer| failing(&["0"], "AWS.SimpleQueueService.MessageNotInflight", &answer)),
     );
 
     let by = Duration::from_secs(30);
@@ -155,7 +155,7 @@ async fn a_dead_letter_is_stored_before_it_is_deleted_and_only_once() {
     let got = take(&mut consumer(&queue).await, 1).await;
     drop(dead);
     fake.fault("SendMessage", Fault::Error(503, "ServiceUnavailable"));
-    fake.fault("DeleteMessageBatch", Fault::Rewrite(|_, answer| failing(&["0"], "InternalError", answer)));
+    fake.fault("DeleteMessageBatch", Fault::Rewrite(|_, answer| failing(&["0"], "InternalError", &answer)));
     let bury = || {
         let mut settlement = Settlement::new(got[0].receipt.clone(), Action::DeadLetter { reason: "bad".into() });
         settlement.message = Some(Box::new(got[0].message.clone()));
