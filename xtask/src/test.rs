@@ -30,7 +30,7 @@ struct Ignored {
 
 impl Ignored {
     fn needs(&self, service: &Service) -> bool {
-        self.reason.contains(service.need)
+        service.needs.iter().any(|need| self.reason.contains(need))
     }
 }
 
@@ -58,24 +58,19 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
 
     let (waiting, mut left): (Vec<_>, Vec<_>) =
         counts.ignored.drain(..).partition(|test| services.iter().any(|service| test.needs(service)));
-    let mut there = Vec::new();
-    for (service, result) in installed {
-        match result {
-            Ok(()) => there.push(service),
-            Err(error) => {
-                println!("\n{error:#}");
-                clean &= service.optional;
-            }
-        }
-    }
-    let (waiting, skipped): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|test| {
-        services.iter().all(|service| !test.needs(service) || there.iter().any(|have| have.name == service.name))
-    });
+    let mut skipped = Vec::new();
     if !waiting.is_empty() && !interrupt.heard() {
-        clean &= with_servers(&test, &waiting, &there, &mut counts, &interrupt).unwrap_or_else(|error| {
+        let (there, mut problems) = installed;
+        let (running, failed) = Running::start(&there, &interrupt);
+        problems.extend(failed);
+        for (service, error) in &problems {
             println!("\n{error:#}");
-            false
-        });
+            clean &= service.optional;
+        }
+        let able = |test: &Ignored| services.iter().all(|service| !test.needs(service) || running.has(service));
+        let (waiting, unable) = waiting.into_iter().partition::<Vec<_>, _>(able);
+        skipped = unable;
+        clean &= waiting.is_empty() || with_servers(&test, &waiting, &running, &mut counts, &interrupt)?;
     }
     if !clean && counts.failed == 0 {
         println!("\na test program or a server did not come up or did not end by itself; it counts as one failure");
@@ -95,12 +90,10 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
 fn with_servers(
     test: &[&str],
     waiting: &[Ignored],
-    services: &[&'static Service],
+    running: &Running,
     counts: &mut Counts,
     interrupt: &Interrupt,
 ) -> Result<bool> {
-    println!();
-    let running = Running::start(services, interrupt)?;
     // By name: a test that is ignored for another reason stays so.
     let names = waiting.iter().map(|test| test.name.as_str());
     let behind: Vec<&str> = ["--tests", "--", "--ignored", "--exact"].into_iter().chain(names).collect();

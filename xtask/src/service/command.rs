@@ -11,11 +11,15 @@ use crate::cargo::{root, show};
 /// for Ctrl-C.
 pub(crate) fn run(names: &[&str], program: Option<&[&str]>) -> Result<()> {
     let services = named(names)?;
-    for (_, installed) in install(&services) {
-        installed?;
+    let (services, problems) = install(&services);
+    if let Some((_, error)) = problems.into_iter().next() {
+        return Err(error);
     }
     let interrupt = Interrupt::listen()?;
-    let mut running = Running::start(&services, &interrupt)?;
+    let (mut running, problems) = Running::start(&services, &interrupt);
+    if let Some((_, error)) = problems.into_iter().next() {
+        return Err(error);
+    }
     let environment = running.environment();
     match program {
         None => {

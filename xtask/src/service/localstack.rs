@@ -21,7 +21,7 @@ pub(super) const SERVICE: Service = Service {
     name: "aws-referee",
     program: "localstack 4.9.2",
     variable: "CHAPPE_TEST_AWS_REFEREE",
-    need: "referee",
+    needs: &["referee", "move tasks"],
     packages: ministack::PACKAGES,
     optional: true,
     install,

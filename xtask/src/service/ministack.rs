@@ -19,7 +19,7 @@ pub(super) const SERVICE: Service = Service {
     name: "aws",
     program: "ministack 1.5.33",
     variable: "CHAPPE_TEST_AWS",
-    need: "SQS emulator",
+    needs: &["SQS emulator"],
     packages: PACKAGES,
     optional: false,
     install,

@@ -21,7 +21,7 @@ mod venv;
 
 pub(crate) use command::run;
 pub(crate) use interrupt::Interrupt;
-pub(crate) use server::Running;
+pub(crate) use server::{Problem, Running};
 
 /// All there are.
 const ALL: [Service; 2] = [ministack::SERVICE, localstack::SERVICE];
@@ -34,8 +34,8 @@ pub(crate) struct Service {
     pub(crate) program: &'static str,
     /// The environment variable that tells tests its URL.
     pub(crate) variable: &'static str,
-    /// What a test that needs it says in the reason of its `#[ignore = "needs …"]`.
-    pub(crate) need: &'static str,
+    /// What a test that needs it says in the reason of its `#[ignore = "needs …"]`: any of these.
+    pub(crate) needs: &'static [&'static str],
     /// The packages with tests that need it.
     packages: &'static [&'static str],
     /// Whether tests go on without it, aloud, where it cannot be had.
@@ -94,13 +94,18 @@ pub(crate) fn needed_by(packages: &[&str]) -> Result<Vec<&'static Service>> {
     Ok(ALL.iter().filter(|service| service.packages.iter().any(tested)).collect())
 }
 
-/// Installs services side by side; answers what kept each from it.
-pub(crate) fn install(services: &[&'static Service]) -> Vec<(&'static Service, Result<()>)> {
-    thread::scope(|scope| {
-        let installing: Vec<_> = services.iter().map(|service| (*service, scope.spawn(|| service.install()))).collect();
-        installing
-            .into_iter()
-            .map(|(service, thread)| (service, thread.join().expect("installing does not panic")))
-            .collect()
-    })
+/// Installs services side by side; answers those that are there, and what kept others from it.
+pub(crate) fn install(services: &[&'static Service]) -> (Vec<&'static Service>, Vec<Problem>) {
+    let installed: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = services.iter().map(|service| scope.spawn(|| service.install())).collect();
+        threads.into_iter().map(|thread| thread.join().expect("installing does not panic")).collect()
+    });
+    let (mut there, mut problems) = (Vec::new(), Vec::new());
+    for (service, result) in services.iter().zip(installed) {
+        match result {
+            Ok(()) => there.push(*service),
+            Err(error) => problems.push((*service, error)),
+        }
+    }
+    (there, problems)
 }

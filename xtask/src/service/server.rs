@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 
 use super::{Interrupt, Service, Site};
 
@@ -32,24 +32,44 @@ struct Server {
     child: Child,
     data: PathBuf,
     port: u16,
+    told: bool,
 }
 
+/// What kept a server from running.
+pub(crate) type Problem = (&'static Service, Error);
+
 impl Running {
-    /// Starts servers side by side, and returns when each accepts connections.
+    /// Starts servers side by side, and returns when each accepts connections; with what kept others from it.
     ///
     /// To be called from the main thread: on Linux they end with the thread that started them.
-    pub(crate) fn start(services: &[&'static Service], interrupt: &Interrupt) -> Result<Self> {
+    pub(crate) fn start(services: &[&'static Service], interrupt: &Interrupt) -> (Self, Vec<Problem>) {
         let mut running = Self(Vec::new());
+        let mut problems = Vec::new();
         for service in services {
-            running.0.push(Server::spawn(service)?);
+            match Server::spawn(service) {
+                Ok(server) => running.0.push(server),
+                Err(error) => problems.push((*service, error)),
+            }
         }
-        for server in &mut running.0 {
+        running.0.retain_mut(|server| {
             let since = Instant::now();
-            server.ready(interrupt)?;
+            let ready = server.ready(interrupt);
             let Service { name, program, .. } = server.service;
-            println!("{name}: {program} on port {}, {:.1} s", server.port, since.elapsed().as_secs_f32());
-        }
-        Ok(running)
+            match ready {
+                Ok(()) => println!("{name}: {program} on port {}, {:.1} s", server.port, since.elapsed().as_secs_f32()),
+                Err(error) => {
+                    problems.push((server.service, error));
+                    return false;
+                }
+            }
+            true
+        });
+        (running, problems)
+    }
+
+    /// Whether a server of this kind runs.
+    pub(crate) fn has(&self, service: &Service) -> bool {
+        self.0.iter().any(|server| server.service.name == service.name)
     }
 
     /// What programs are told of them.
@@ -81,12 +101,8 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        for server in &self.0 {
-            signal("TERM", server.child.id());
-        }
-        for server in &mut self.0 {
-            server.stop();
-        }
+        // All are told before one is waited for.
+        self.0.iter_mut().for_each(Server::tell);
     }
 }
 
@@ -101,7 +117,7 @@ impl Server {
         // A group of its own: Ctrl-C is for us, and we stop it in order.
         command.process_group(0).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = command.spawn().with_context(|| format!("cannot start {}", service.program))?;
-        Ok(Self { service, child, data, port })
+        Ok(Self { service, child, data, port, told: false })
     }
 
     fn ready(&mut self, interrupt: &Interrupt) -> Result<()> {
@@ -127,8 +143,27 @@ impl Server {
         }
     }
 
-    /// Waits for the end it has been asked for, or makes it.
-    fn stop(&mut self) {
+    /// Asks it to stop, once.
+    fn tell(&mut self) {
+        if !std::mem::replace(&mut self.told, true) {
+            signal("TERM", self.child.id());
+        }
+    }
+
+    /// The last lines it wrote, to stand below what is said of it.
+    fn tail(&self) -> String {
+        let log = fs::read(self.data.join("log")).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = log.lines().collect();
+        let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n  ");
+        if tail.is_empty() { String::new() } else { format!("; it wrote\n  {tail}") }
+    }
+}
+
+/// Waits for its end, or makes it.
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.tell();
         let since = Instant::now();
         while matches!(self.child.try_wait(), Ok(None)) {
             if since.elapsed() > STOP {
@@ -140,15 +175,6 @@ impl Server {
             thread::sleep(PAUSE);
         }
         drop(fs::remove_dir_all(&self.data));
-    }
-
-    /// The last lines it wrote, to stand below what is said of it.
-    fn tail(&self) -> String {
-        let log = fs::read(self.data.join("log")).unwrap_or_default();
-        let log = String::from_utf8_lossy(&log);
-        let lines: Vec<&str> = log.lines().collect();
-        let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n  ");
-        if tail.is_empty() { String::new() } else { format!("; it wrote\n  {tail}") }
     }
 }
 
