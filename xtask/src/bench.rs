@@ -14,8 +14,8 @@ const TARGET: &str = "target/peers";
 /// Compares with other ways to use SQS, through an emulator; `quick` takes a fifth of the messages.
 pub(crate) fn aws(quick: bool) -> Result<()> {
     let profile = ["build", "--profile", "network", "--manifest-path", MANIFEST, "--target-dir", TARGET];
-    run_command(&mut cargo(&[&profile[..], &["--features", "aws", "--bin", "aws"]].concat()))?;
-    let program = root().join(TARGET).join("network/aws");
+    run_command(&mut cargo(&[&profile[..], &["--package", "chappe-peers-aws"]].concat()))?;
+    let program = root().join(TARGET).join("network/chappe-peers-aws");
     let program = program.to_str().context("the repository is in a folder whose name is no text")?;
     let arguments = if quick { &["--quick"][..] } else { &[] };
     service::run(&["aws"], Some(&[&[program], arguments].concat()))

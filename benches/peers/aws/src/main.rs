@@ -1,7 +1,7 @@
 //! chappe's SQS backend beside a loop on the SDK and beside omniqueue's: the same messages through the same
 //! server, in one run, with every call to it counted.
 //!
-//! `aws [--quick]`, with the environment of an emulator: `cargo xtask bench aws` sets it.
+//! `chappe-peers-aws [--quick]`, with the environment of an emulator: `cargo xtask bench aws` sets it.
 
 use std::time::Duration;
 
