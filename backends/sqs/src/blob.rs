@@ -27,6 +27,9 @@ use futures_util::future::BoxFuture;
 pub trait BlobStore: Send + Sync + 'static {
     /// Stores a body under a key that was never used before, and says where it is.
     ///
+    /// A message that is sent again is stored again, and what belongs to no message stays: leave it to the
+    /// bucket's rules to delete what is older than any message gets.
+    ///
     /// # Errors
     ///
     /// The message is not sent, and fails with this error.

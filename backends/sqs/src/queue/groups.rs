@@ -9,6 +9,9 @@ use tokio::time::Instant;
 
 use super::receipt::SqsReceipt;
 
+/// How many groups there may be before those nobody settles any more are looked for.
+const SWEEP: usize = 1024;
+
 type Held = Delivery<SqsReceipt>;
 
 /// Keeps the order of a FIFO queue's groups for one consumer.
@@ -22,18 +25,40 @@ pub(crate) struct Groups {
     bell: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     groups: HashMap<Arc<str>, Group>,
     /// Those whose turn has come.
     ready: VecDeque<Held>,
     held: usize,
+    /// How many groups there may be before those nobody settles any more are looked for.
+    sweep_at: usize,
 }
 
 #[derive(Debug)]
 struct Group {
     head: SqsReceipt,
     followers: VecDeque<Held>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { groups: HashMap::new(), ready: VecDeque::new(), held: 0, sweep_at: SWEEP }
+    }
+}
+
+impl State {
+    fn forget(&mut self, group: &Arc<str>) {
+        let gone = self.groups.remove(group);
+        self.held -= gone.map_or(0, |gone| gone.followers.len());
+    }
+
+    /// Forgets groups whose head is over: the server gave it up, and its group may never come again.
+    fn sweep(&mut self, now: Instant) {
+        self.groups.retain(|_, group| !group.head.is_over(now));
+        self.held = self.groups.values().map(|group| group.followers.len()).sum();
+        self.sweep_at = SWEEP.max(2 * self.groups.len());
+    }
 }
 
 impl Groups {
@@ -48,8 +73,10 @@ impl Groups {
                 return;
             }
             // Whoever had the head never said what became of it, and what is behind it is as old.
-            let lost = waiting.followers.len();
-            state.held -= lost;
+            state.forget(&group);
+        }
+        if state.groups.len() >= state.sweep_at {
+            state.sweep(now);
         }
         state.groups.insert(group, Group { head: delivery.receipt.clone(), followers: VecDeque::new() });
         state.ready.push_back(delivery);
@@ -61,12 +88,11 @@ impl Groups {
         let mut state = self.lock();
         while out.len() < max {
             let Some(delivery) = state.ready.pop_front() else { return };
-            if delivery.receipt.is_over(now) {
-                let group = delivery.receipt.group().map(|(_, group)| Arc::clone(group));
-                group.into_iter().for_each(|group| drop(state.groups.remove(&group)));
-                continue;
+            if !delivery.receipt.is_over(now) {
+                out.push(delivery);
+            } else if let Some((_, group)) = delivery.receipt.group() {
+                state.forget(group);
             }
-            out.push(delivery);
         }
     }
 
@@ -102,7 +128,7 @@ impl Groups {
     pub(super) fn advance(&self, group: &Arc<str>, head: &SqsReceipt) {
         let now = Instant::now();
         let mut state = self.lock();
-        let State { groups, ready, held } = &mut *state;
+        let State { groups, ready, held, .. } = &mut *state;
         let Some(waiting) = groups.get_mut(group).filter(|waiting| waiting.head.is(head)) else { return };
         let before = waiting.followers.len();
         let next = std::iter::from_fn(|| waiting.followers.pop_front()).find(|next| !next.receipt.is_over(now));
@@ -123,7 +149,7 @@ impl Groups {
     /// Takes everything out, in order within each group.
     pub(super) fn empty(&self) -> Vec<Held> {
         let mut state = self.lock();
-        let State { groups, ready, held } = &mut *state;
+        let State { groups, ready, held, .. } = &mut *state;
         *held = 0;
         let mut all: Vec<_> = ready.drain(..).collect();
         all.extend(groups.values_mut().flat_map(|group| group.followers.drain(..)));
@@ -204,6 +230,18 @@ mod tests {
 
         assert!(early.is_empty());
         assert_eq!(handles(&out(&groups)), ["1 again"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn groups_nobody_settles_do_not_pile_up() {
+        let groups = Arc::new(Groups::default());
+        for number in 0..5 * SWEEP {
+            admit(&groups, &number.to_string(), "x");
+            drop(out(&groups));
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+
+        assert!(groups.lock().groups.len() <= SWEEP);
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,9 +3,11 @@
 use aws_sdk_sqs::types::QueueAttributeName as Name;
 use chappe_core::backend::Depth;
 use chappe_core::{Error, ErrorKind};
+use serde_json::Value;
 
 use super::shared::Shared;
 use crate::admin::attributes_of;
+use crate::error::{FIND, classify};
 use crate::target::Target;
 
 const COUNTS: [Name; 3] = [
@@ -31,6 +33,21 @@ impl Shared {
                 Err(error)
             }
         }
+    }
+
+    /// The URL of the queue the redrive policy names.
+    pub(super) async fn redrive_target(&self) -> Result<Option<String>, Error> {
+        let attributes = attributes_of(&self.control, &self.target, [Name::RedrivePolicy]).await?;
+        let policy = attributes.get(&Name::RedrivePolicy).and_then(|text| serde_json::from_str::<Value>(text).ok());
+        let arn = policy.as_ref().and_then(|policy| policy["deadLetterTargetArn"].as_str());
+        // arn:aws:sqs:REGION:ACCOUNT:NAME
+        let Some((account, name)) = arn.and_then(|arn| arn.splitn(6, ':').nth(4).zip(arn.splitn(6, ':').nth(5))) else {
+            return Ok(None);
+        };
+        let request = self.control.get_queue_url().queue_name(name).queue_owner_aws_account_id(account);
+        let target = Target::of_client(&self.control, name);
+        let output = Box::pin(request.send()).await.map_err(|error| classify(error, FIND, &target))?;
+        Ok(output.queue_url)
     }
 
     pub(super) async fn depth(&self) -> Result<Depth, Error> {

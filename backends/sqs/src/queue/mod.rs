@@ -164,6 +164,27 @@ impl SqsQueue {
         })
     }
 
+    /// Sends rejected messages to the queue that its redrive policy names, if it has one: a look at the queue
+    /// and one for the other's URL.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`](chappe_core::ErrorKind::NotFound): one of the two is not there.
+    /// [`ErrorKind::PermissionDenied`](chappe_core::ErrorKind::PermissionDenied): `sqs:GetQueueAttributes` or
+    /// `sqs:GetQueueUrl` is missing.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, there is no queue.
+    pub async fn dead_letter_of_policy(self) -> Result<Self, Error> {
+        self.0.target.check()?;
+        let dead = self.0.redrive_target().await?;
+        Ok(match dead {
+            Some(url) => self.dead_letter(url),
+            None => self,
+        })
+    }
+
     /// Says whether messages come in envelopes of SNS. By default that is found out for each.
     #[must_use]
     pub fn envelope(self, envelope: Envelope) -> Self {

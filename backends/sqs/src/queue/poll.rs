@@ -7,6 +7,8 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::MessageSystemAttributeName;
 use chappe_core::Error;
 use chappe_core::backend::Delivery;
+use futures_util::FutureExt;
+use futures_util::future::join_all;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
@@ -47,9 +49,13 @@ impl Poller {
         let earliest = Instant::now().checked_sub(TRANSIT.min(options.lease / 4)).unwrap_or(sent);
         let received = sent.max(earliest);
         let mut haul = Haul { shared, deliveries: Vec::new() };
-        for mut message in output.messages.unwrap_or_default() {
-            let Some(handle) = message.receipt_handle.take() else { continue };
-            match decoder.decode(message).await {
+        // Side by side, as a body may have to be fetched from a store.
+        let decoding = output.messages.unwrap_or_default().into_iter().filter_map(|mut message| {
+            let handle = message.receipt_handle.take()?;
+            Some(decoder.decode(message).map(|decoded| (handle, decoded)))
+        });
+        for (handle, decoded) in join_all(decoding).await {
+            match decoded {
                 Decoded::Message(message, blob) => {
                     let receipt = SqsReceipt::new(handle, received, haul.shared.options.lease, blob);
                     let until = receipt.until();

@@ -21,6 +21,9 @@ const HASHED: &str = "key-";
 /// The most bytes of the reason of a dead letter.
 const MAX_REASON: usize = 1024;
 
+/// Room for a pointer to a body, and the attribute that goes with it.
+const POINTER: usize = 2048;
+
 /// How messages are written.
 #[derive(Clone, Debug)]
 pub(crate) struct Encoder {
@@ -78,7 +81,7 @@ impl Encoder {
     ) -> Result<Entry, Error> {
         let delay = self.delay(message)?;
         let (group, key) = self.group(message);
-        let mut body = body_of(message);
+        let body = body_of(message);
         let mut attributes = message.attributes().clone();
         add_reserved(&mut attributes, message, key, letter);
         let mut stored = None;
@@ -87,17 +90,14 @@ impl Encoder {
         }
         let mut entry = assemble(packer, &attributes, body.len())?;
         if entry.bytes > self.max_bytes {
-            let Some(blobs) = &self.blobs else { return Err(self.too_large(&entry, &body, message)) };
-            // The attributes have to fit by themselves, which is looked at before anything is stored.
+            // Nothing is stored for a message whose attributes alone are too much.
+            let pointed = self.blobs.as_ref().filter(|_| entry.bytes - body.len() + POINTER <= self.max_bytes);
+            let Some(blobs) = pointed else { return Err(self.too_large(&entry, &body, message)) };
             attributes.remove(reserved::ENCODING);
             attributes.append(pointer::SIZE, message.body().len() as u64);
             let place = blobs.0.put(&fresh_id(), message.body().clone()).await?;
             let text = pointer::write(&place);
             entry = assemble(packer, &attributes, text.len())?;
-            body = TextBody::new(b"", limit::is_text);
-            if entry.bytes > self.max_bytes {
-                return Err(self.too_large(&entry, &body, message));
-            }
             stored = Some(text);
         }
         Ok(Entry {

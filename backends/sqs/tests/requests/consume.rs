@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use chappe_core::ErrorKind;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, future};
+use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_sqs::{Client, Config};
 use chappe_core::backend::{Backend, ConsumeOptions, Fetch, Queue, StopSource, StopToken};
+use chappe_core::{ErrorKind, Topic};
 use chappe_sqs::{Envelope, SqsMetadata, SqsQueue};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -234,4 +238,41 @@ async fn what_cannot_be_decoded_is_handed_out_as_it_is() {
 
     let why = got[0].message.extensions().get::<SqsMetadata>().unwrap().undecoded.clone().unwrap();
     assert_eq!((bodies(&got), &*why), (vec!["uryyb"], r#"body has the unknown encoding "rot13""#));
+}
+
+/// M21: the SDK calls all three a failed dispatch.
+#[tokio::test(start_paused = true)]
+async fn a_client_without_region_or_credentials_is_told_what_it_lacks() {
+    let fake = Fake::new();
+    let bare = || Config::builder().behavior_version(BehaviorVersion::v2026_01_12()).http_client(fake.http());
+    let region = || Region::new("eu-west-1");
+    let credentials = || Credentials::new("key", "secret", None, None, "tests");
+    let table = [
+        (bare().credentials_provider(credentials()), ErrorKind::Invalid, "no region is set"),
+        (bare().region(region()), ErrorKind::Invalid, "no credentials or no region"),
+        (bare().region(region()).credentials_provider(Expired), ErrorKind::PermissionDenied, "no valid credentials"),
+    ];
+
+    for (config, kind, text) in table {
+        let queue = SqsQueue::new(&Client::from_conf(config.build()), URL).inspect(false);
+        let received = try_fetch(&mut consumer(&queue).await, 1).await.unwrap_err();
+        let sent = queue.topic().publish("x").await.unwrap_err();
+
+        for error in [received, sent] {
+            assert_eq!((error.kind(), error.is_ambiguous()), (kind, false), "{error:?}");
+            assert!(error.to_string().contains(text) && error.to_string().contains("queue jobs"), "{error}");
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Expired;
+
+impl ProvideCredentials for Expired {
+    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
+    where
+        Self: 'a,
+    {
+        future::ProvideCredentials::ready(Err(CredentialsError::provider_error("the session has expired")))
+    }
 }

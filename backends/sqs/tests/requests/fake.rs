@@ -9,7 +9,9 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_sqs::error::ConnectorError;
-use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn,
+};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -70,13 +72,17 @@ impl Fake {
     }
 
     pub(crate) fn client(&self) -> Client {
-        let connector = SharedHttpConnector::new(self.clone());
         let config = aws_sdk_sqs::Config::builder()
             .behavior_version(BehaviorVersion::v2026_01_12())
             .region(Region::new("eu-west-1"))
             .credentials_provider(Credentials::new("key", "secret", None, None, "tests"))
-            .http_client(http_client_fn(move |_, _| connector.clone()));
+            .http_client(self.http());
         Client::from_conf(config.build())
+    }
+
+    pub(crate) fn http(&self) -> SharedHttpClient {
+        let connector = SharedHttpConnector::new(self.clone());
+        http_client_fn(move |_, _| connector.clone())
     }
 
     /// Has the next request of an operation go wrong, after those that were to before.

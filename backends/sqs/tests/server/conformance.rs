@@ -10,6 +10,7 @@ use chappe_core::{Error, ErrorKind};
 use chappe_sqs::admin::{QueueSpec, ensure_queue};
 use chappe_sqs::{SqsPublisher, SqsQueue, SqsTopic};
 
+use crate::shim::Shim;
 use crate::support::{client, client_of, endpoint};
 
 /// What no queue behind a network passes.
@@ -100,7 +101,8 @@ async fn fixture(setup: &Setup, fifo: bool) -> Result<FixtureOf<Standard>, Error
     let direct = client();
     let dead = ensure_queue(&direct, &QueueSpec::new(format!("{}-dead{suffix}", setup.name))).await?;
     let url = ensure_queue(&direct, &QueueSpec::new(format!("{}{suffix}", setup.name))).await?;
-    let relayed = client_of(&format!("http://{}", relay.addr()));
+    let shim = Shim::default();
+    let relayed = shim.wrap(&client_of(&format!("http://{}", relay.addr())));
     let publisher = SqsPublisher::new(&relayed, &url).keep_attribute_order(true);
     // The emulator is slower than SQS, and the machine is busy.
     let topic = publisher.topic().max_in_flight(4).timeout(Duration::from_secs(60));
@@ -108,10 +110,19 @@ async fn fixture(setup: &Setup, fifo: bool) -> Result<FixtureOf<Standard>, Error
     let open_dead = opener(relayed, dead, None, setup.lease);
     let relay = Arc::new(relay);
     let cut = Arc::clone(&relay);
-    let faults = Faults::new().disconnect(move || {
-        cut.cut();
-        std::future::ready(())
-    });
+    let (fetches, settles, publishes) = (shim.clone(), shim.clone(), shim);
+    let faults = Faults::new()
+        .disconnect(move || {
+            cut.cut();
+            std::future::ready(())
+        })
+        .fail_fetches(move |calls| fetches.fail("ReceiveMessage", calls, 503, "ServiceUnavailable"))
+        // What the SDK would not repeat by itself.
+        .fail_settles(move |calls| settles.fail("DeleteMessageBatch", calls, 403, "ExpiredToken"))
+        .fail_publishes(move |calls| {
+            publishes.fail("SendMessage", calls, 503, "ServiceUnavailable");
+            publishes.fail("SendMessageBatch", calls, 503, "ServiceUnavailable");
+        });
     Ok(Fixture::new(publisher, topic, open).dead_letter(open_dead).faults(faults).keep(relay))
 }
 

@@ -3,4 +3,5 @@
 
 mod conformance;
 mod rows;
+mod shim;
 mod support;
