@@ -9,6 +9,7 @@ mod entry;
 mod error;
 mod limit;
 mod publisher;
+mod send;
 mod unique;
 
 pub use address::SnsAddress;

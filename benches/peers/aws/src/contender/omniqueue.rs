@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use omniqueue::backends::SqsBackend;
-use omniqueue::{QueueConsumer, QueueProducer};
+use omniqueue::QueueProducer;
 use tokio::task::JoinSet;
 
 use super::{Clock, shares};
@@ -20,9 +20,9 @@ pub async fn run(connection: Connection, messages: usize) -> Run {
     for share in shares(messages, PUBLISHERS) {
         let producer = builder().build_producer().await.expect("a producer can be made");
         publishers.spawn(async move {
-            let body = BODY.to_owned();
-            let bodies: Vec<&String> = std::iter::repeat_n(&body, share).collect();
-            producer.send_raw_batch(bodies).await.expect("messages can be sent");
+            // What it takes is an `AsRef<String>`, which a string is not.
+            let body = Arc::new(BODY.to_owned());
+            producer.send_raw_batch(std::iter::repeat_n(body, share)).await.expect("messages can be sent");
         });
     }
     publishers.join_all().await;
