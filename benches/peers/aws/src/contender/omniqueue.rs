@@ -31,7 +31,7 @@ pub async fn run(connection: Connection, messages: usize) -> Run {
     let clock = Arc::new(Clock::start(messages));
     let mut consumers = JoinSet::new();
     for _ in 0..PUBLISHERS {
-        let mut consumer = builder().build_consumer().await.expect("a consumer can be made");
+        let consumer = builder().build_consumer().await.expect("a consumer can be made");
         let clock = Arc::clone(&clock);
         consumers.spawn(async move {
             while clock.stopped().is_none() {
