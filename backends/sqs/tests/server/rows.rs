@@ -137,15 +137,13 @@ async fn a_move_task_brings_dead_letters_back() {
     let back = Action::Retry { delay: Duration::ZERO, reason: None };
     queue.settle(&mut [Settlement::new(first.receipt.clone(), back)]).await.unwrap();
     let dead_queue = quick(&client, &dead);
-    // Its next receive is what has SQS move it.
-    let watching = tokio::spawn({
-        let queue = queue.clone();
-        async move { timeout(SECOND * 3, take(&queue, 1)).await }
-    });
+    // Its next receive is what has SQS move it, and brings nothing.
+    let options = ConsumeOptions::new(StopToken::never(), 1.try_into().unwrap());
+    let mut consumer = queue.consume(options).await.unwrap();
     while dead_queue.depth().await.unwrap().ready == 0 {
-        sleep(Duration::from_millis(100)).await;
+        consumer.fetch(1, &mut Vec::new()).await.unwrap();
     }
-    watching.abort();
+    drop(consumer);
 
     let task = redrive(&client, &dead, None).await.unwrap();
     let again = take(&queue, 1).await.remove(0);
