@@ -6,7 +6,7 @@ use chappe::Topic;
 use chappe::sqs::SqsQueue;
 
 use crate::calls::Connection;
-use crate::contender::ours::message;
+use crate::contender::{ours::message, raw::value};
 use crate::{BODY, verdict};
 
 /// Publishes so many messages one after the other, by the SDK and by a topic in turn.
@@ -17,6 +17,8 @@ pub async fn compare(messages: usize) {
     for _ in 0..messages {
         let begun = Instant::now();
         let request = connection.client.send_message().queue_url(&connection.url).message_body(BODY);
+        let request =
+            ["a", "b", "c", "d"].iter().fold(request, |request, name| request.message_attributes(*name, value()));
         request.send().await.expect("a message can be sent");
         raw.push(begun.elapsed());
         let begun = Instant::now();

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use omniqueue::backends::SqsBackend;
 use omniqueue::QueueProducer;
+use omniqueue::backends::SqsBackend;
 use tokio::task::JoinSet;
 
 use super::{Clock, shares};

@@ -42,7 +42,7 @@ async fn publish(connection: Arc<Connection>, messages: usize) {
     }
 }
 
-fn value() -> MessageAttributeValue {
+pub fn value() -> MessageAttributeValue {
     let value = MessageAttributeValue::builder().data_type("String").string_value("value");
     value.build().expect("an attribute is complete")
 }
