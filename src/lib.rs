@@ -31,6 +31,10 @@ pub mod testing;
 
 #[cfg(feature = "memory")]
 pub use chappe_memory as memory;
+#[cfg(feature = "sns")]
+pub use chappe_sns as sns;
+#[cfg(feature = "sqs")]
+pub use chappe_sqs as sqs;
 
 pub use chappe_core::{
     AttributeLimits, Attributes, Batched, BoxError, BoxTopic, Cancelled, DynBroadcast, DynPublisher, DynQueue,

@@ -321,3 +321,20 @@ fn prometheus_is_told_how_orders_were_published_and_handled() {
     assert_eq!(count("chappe_process_attempts_bucket", &[ack, r#"le="1""#]), 89.0);
     assert_eq!(count("chappe_process_in_flight", &["orders"]), 0.0);
 }
+
+#[cfg(all(feature = "sns", feature = "sqs"))]
+#[test]
+#[ignore = "needs an SQS emulator: run by cargo xtask test"]
+fn the_worker_packs_every_order_and_buries_what_is_none() {
+    let mut worker = Command::new(program(&EXAMPLES, "sqs_worker"));
+    let endpoint = env::var("CHAPPE_TEST_AWS").unwrap();
+    worker.envs([("AWS_ENDPOINT_URL", endpoint.as_str()), ("AWS_REGION", "us-east-1")]);
+    worker.envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")]);
+
+    let output = worker.output().unwrap();
+
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert!(text.contains("18 acked, 2 retried, 2 dead-lettered"), "{text}");
+    assert_eq!(text.lines().filter(|line| line.ends_with(" is out")).count(), 18, "{text}");
+}

@@ -5,10 +5,21 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::cargo::{cargo, output, root, run as run_command};
+use crate::service;
 
 /// The comparison is a package of its own; it is built below our `target` all the same.
 const MANIFEST: &str = "benches/peers/Cargo.toml";
 const TARGET: &str = "target/peers";
+
+/// Compares with other ways to use SQS, through an emulator; `quick` takes a fifth of the messages.
+pub(crate) fn aws(quick: bool) -> Result<()> {
+    let profile = ["build", "--profile", "network", "--manifest-path", MANIFEST, "--target-dir", TARGET];
+    run_command(&mut cargo(&[&profile[..], &["--package", "chappe-peers-aws"]].concat()))?;
+    let program = root().join(TARGET).join("network/chappe-peers-aws");
+    let program = program.to_str().context("the repository is in a folder whose name is no text")?;
+    let arguments = if quick { &["--quick"][..] } else { &[] };
+    service::run(&["aws"], Some(&[&[program], arguments].concat()))
+}
 
 /// Builds the comparison and prints its tables; `quick` takes a fifth of the messages.
 pub(crate) fn run(quick: bool) -> Result<()> {

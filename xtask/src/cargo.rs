@@ -59,6 +59,8 @@ pub(crate) struct Package {
     pub(crate) version: String,
     pub(crate) rust_version: Option<String>,
     pub(crate) features: Vec<String>,
+    /// Whether a plain `cargo build` builds it.
+    pub(crate) default_member: bool,
     /// The names of what it depends on in every build, dev and build dependencies left out.
     pub(crate) normal: Vec<String>,
 }
@@ -75,15 +77,16 @@ pub(crate) fn everything() -> Result<Vec<Package>> {
 
 fn packages(args: &[&str]) -> Result<Vec<Package>> {
     let metadata: Value = serde_json::from_str(&output(&mut cargo(args))?)?;
-    list(&metadata["packages"]).map(package).collect()
+    list(&metadata["packages"]).map(|json| package(json, &metadata["workspace_default_members"])).collect()
 }
 
-fn package(json: &Value) -> Result<Package> {
+fn package(json: &Value, default_members: &Value) -> Result<Package> {
     let text = |name: &str| json[name].as_str().map(str::to_owned);
     Ok(Package {
         name: text("name").context("package without a name")?,
         version: text("version").context("package without a version")?,
         rust_version: text("rust_version"),
+        default_member: list(default_members).any(|id| *id == json["id"]),
         features: json["features"].as_object().into_iter().flat_map(|all| all.keys().cloned()).collect(),
         normal: list(&json["dependencies"])
             .filter(|dependency| dependency["kind"].is_null())

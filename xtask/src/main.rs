@@ -12,15 +12,22 @@ mod bench;
 mod cargo;
 mod check;
 mod gates;
+mod service;
 mod test;
 
 const HELP: &str = "\
 cargo xtask <task>
 
-  test                 runs every test of the workspace, doctests and the build of the examples included
+  test [-p PACKAGE]... [-- NAME]...
+                       runs every test of the workspace, or those asked for, against real servers where they
+                       need them; doctests and the build of the examples included
+  services [NAME]... [-- PROGRAM [ARGUMENT]...]
+                       starts servers, all or the named ones: aws, aws-referee; says how to reach them until
+                       Ctrl-C, or runs a program beside them
   check [NAME]...      runs all checks, or the named ones: fmt, clippy, docs, features, direction, msrv
   gates [--bless]      holds allocations and instructions per message to benches/gates.toml, or rewrites it
   bench [--quick]      measures chappe beside a raw channel and other crates, and prints how they compare
+  bench aws [--quick]  the same for SQS, beside the SDK and through an emulator, with calls and cost counted
 ";
 
 fn main() -> ExitCode {
@@ -37,12 +44,18 @@ fn main() -> ExitCode {
 
 fn run(args: &[&str]) -> Result<()> {
     match args {
-        ["test"] => test::run(),
+        ["test", arguments @ ..] => test::run(arguments),
+        ["services", arguments @ ..] => match arguments.iter().position(|argument| *argument == "--") {
+            Some(at) => service::run(&arguments[..at], Some(&arguments[at + 1..])),
+            None => service::run(arguments, None),
+        },
         ["check", names @ ..] => check::run(names),
         ["gates"] => gates::run(false),
         ["gates", "--bless"] => gates::run(true),
         ["bench"] => bench::run(false),
         ["bench", "--quick"] => bench::run(true),
+        ["bench", "aws"] => bench::aws(false),
+        ["bench", "aws", "--quick"] => bench::aws(true),
         ["help" | "--help" | "-h"] | [] => {
             print!("{HELP}");
             Ok(())

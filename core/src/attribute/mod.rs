@@ -5,6 +5,7 @@ use std::fmt;
 use smallvec::SmallVec;
 
 mod limit;
+mod pack;
 pub mod reserved;
 mod value;
 
@@ -12,6 +13,7 @@ mod value;
 mod http;
 
 pub use limit::{AttributeLimits, Charset, ValueKinds};
+pub use pack::{Misfit, Packed, Packer};
 pub use value::Value;
 
 use crate::Str;

@@ -19,6 +19,7 @@ mod queue;
 mod settle;
 mod status;
 mod stop;
+mod text;
 
 pub use broadcast::{Broadcast, Overflow, Signal, SubscribeOptions, Subscription};
 pub use capability::{Attempts, Capabilities, Delay, LeaseKind, Order, PublishCapabilities};
@@ -27,6 +28,7 @@ pub use queue::{ConsumeOptions, Consumer, DeadLetter, Delivery, Depth, Fetch, Qu
 pub use settle::{Action, SettleResult, Settlement};
 pub use status::{Health, ReconnectGuard, Stats, Status};
 pub use stop::{StopSource, StopToken};
+pub use text::TextBody;
 
 /// What every backend handle can say of itself.
 pub trait Backend: Send + Sync + 'static {

@@ -7,22 +7,32 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, bail};
 
-use crate::cargo::{Package, cargo, everything, output};
+use crate::cargo::{Package, cargo, everything, members, output};
 
-/// The packages that promise an old compiler. Backends around an SDK need what their SDK needs.
-const PACKAGES: [&str; 4] = ["chappe-core", "chappe-middleware", "chappe-memory", "chappe"];
+/// The packages a user with an old compiler can have, and how old it may be.
+const OLD: [&str; 4] = ["chappe-core", "chappe-middleware", "chappe-memory", "chappe"];
+const OLDEST: &str = "1.85";
 
 pub(super) fn run() -> Result<()> {
     let all = everything()?;
+    let members = members()?;
     let mut wrong = BTreeSet::new();
-    for name in PACKAGES {
-        let promised = all.iter().find(|package| package.name == name).and_then(|package| package.rust_version.clone());
-        let promised = promised.with_context(|| format!("{name} has no rust-version"))?;
+    for package in &members {
+        let Package { name, rust_version, default_member, .. } = package;
+        let Some(promised) = rust_version.as_deref() else { continue };
+        let new = number(promised)? > number(OLDEST)?;
+        if new && OLD.contains(&name.as_str()) {
+            wrong.insert(format!("{name} promises {promised}, it is to build with {OLDEST}"));
+        }
+        // A backend around an SDK needs what its SDK needs.
+        if new && *default_member {
+            wrong.insert(format!("{name} needs {promised}, so it must not be among the default members"));
+        }
         let used = used_by(name, &all)?;
         println!("{name}: {} packages, to build with {promised}", used.len());
         for package in used {
             let Some(needed) = package.rust_version.as_deref() else { continue };
-            if number(needed)? > number(&promised)? {
+            if number(needed)? > number(promised)? {
                 let Package { name: used, version, .. } = package;
                 wrong.insert(format!("{used} {version} needs {needed}, and {name} promises {promised}"));
             }
