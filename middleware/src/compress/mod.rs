@@ -27,9 +27,10 @@
 //! # Memory
 //!
 //! A body that decompresses to a thousand times its size is found out by decompressing it no further than the
-//! limit: nothing is allocated because of a size that a body claims, and the buffer grows with what came out
-//! of it. At its end it has at most twice the limit, and the window of the format comes on top: 32 KiB
-//! for gzip, 64 KiB for lz4, 16 MiB for brotli, and the limit, but 8 MiB at least, for zstd.
+//! limit. The buffer grows with what comes out; a size that a body claims is allocated only up to 64 KiB or 16
+//! times the body, and the limit. At its end the buffer has at most twice the limit, and the window of the
+//! format comes on top: 32 KiB for gzip, none for lz4, 16 MiB for brotli, and for zstd the limit, but 8 MiB
+//! at least and 128 MiB at most.
 //!
 //! # Examples
 //!

@@ -241,7 +241,7 @@ fn a_prefix_that_is_no_path_is_refused() {
 }
 
 /// The service that was ready is called, and not a clone of it that was not.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_clone_that_was_ready_is_called() {
     let objects = Arc::new(Flaky::default());
     let (publish, receive) = pair(claims(&objects)).split();
@@ -251,7 +251,8 @@ async fn the_clone_that_was_ready_is_called() {
 
     assert!(matches!(service.poll_ready::<Message>(), Poll::Ready(Ok(()))));
     let answer = tokio::spawn(service.call(stored(&objects).await));
-    let (called, respond) = handle.next_request().await.unwrap();
+    let called = tokio::time::timeout(HOUR, handle.next_request()).await;
+    let (called, respond) = called.expect("the call goes through").unwrap();
     respond.send_response(());
 
     assert_eq!(answer.await.unwrap().unwrap(), Outcome::Ack);
