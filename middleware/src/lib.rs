@@ -1,3 +1,28 @@
 //! Layers for chappe: each a `tower::Layer`, behind a cargo feature of its own.
 //!
-//! There is none yet. Tower's own layers work on receivers and topics as they are.
+//! Tower's own layers work on receivers and topics as they are; these are about messages.
+//!
+//! | feature | receiving | publishing | |
+//! |---|---|---|---|
+//! | `correlation` | [`AdoptCorrelationLayer`](correlation::AdoptCorrelationLayer) | [`CarryCorrelationLayer`](correlation::CarryCorrelationLayer) | [which message led to which](correlation) |
+//! | `dry-run` | [`AdoptDryRunLayer`](dry_run::AdoptDryRunLayer) | [`CarryDryRunLayer`](dry_run::CarryDryRunLayer), [`SuppressDryRunLayer`](dry_run::SuppressDryRunLayer) | [rehearsals](dry_run) |
+//! | `scope` | [`FilterScopeLayer`](scope::FilterScopeLayer) | [`SetScopeLayer`](scope::SetScopeLayer) | [one subscription, several environments](scope) |
+#![cfg_attr(
+    not(all(feature = "correlation", feature = "dry-run", feature = "scope",)),
+    allow(rustdoc::broken_intra_doc_links, reason = "the table names features that are off")
+)]
+
+#[cfg(any(feature = "correlation", feature = "dry-run"))]
+mod context;
+#[cfg(any(feature = "dry-run", feature = "scope"))]
+mod count;
+
+#[cfg(feature = "correlation")]
+pub mod correlation;
+#[cfg(feature = "dry-run")]
+pub mod dry_run;
+#[cfg(feature = "scope")]
+pub mod scope;
+
+#[cfg(any(feature = "dry-run", feature = "scope"))]
+pub use count::Count;
