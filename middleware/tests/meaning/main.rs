@@ -8,5 +8,7 @@ mod kit;
 mod correlation;
 #[cfg(feature = "dry-run")]
 mod dry_run;
+#[cfg(feature = "expiry")]
+mod expiry;
 #[cfg(feature = "scope")]
 mod scope;
