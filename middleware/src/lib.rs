@@ -5,21 +5,24 @@
 //! | feature | receiving | publishing | |
 //! |---|---|---|---|
 //! | `correlation` | [`AdoptCorrelationLayer`](correlation::AdoptCorrelationLayer) | [`CarryCorrelationLayer`](correlation::CarryCorrelationLayer) | [which message led to which](correlation) |
+//! | `dedup` | [`DedupLayer`](dedup::DedupLayer) | [`AssignKeyLayer`](dedup::AssignKeyLayer) | [no message is handled twice](dedup) |
 //! | `dry-run` | [`AdoptDryRunLayer`](dry_run::AdoptDryRunLayer) | [`CarryDryRunLayer`](dry_run::CarryDryRunLayer), [`SuppressDryRunLayer`](dry_run::SuppressDryRunLayer) | [rehearsals](dry_run) |
 //! | `expiry` | [`ExpireLayer`](expiry::ExpireLayer) | [`SetExpiryLayer`](expiry::SetExpiryLayer) | [messages with a best-before date](expiry) |
 //! | `scope` | [`FilterScopeLayer`](scope::FilterScopeLayer) | [`SetScopeLayer`](scope::SetScopeLayer) | [one subscription, several environments](scope) |
 #![cfg_attr(
-    not(all(feature = "correlation", feature = "dry-run", feature = "expiry", feature = "scope",)),
+    not(all(feature = "correlation", feature = "dedup", feature = "dry-run", feature = "expiry", feature = "scope",)),
     allow(rustdoc::broken_intra_doc_links, reason = "the table names features that are off")
 )]
 
 #[cfg(any(feature = "correlation", feature = "dry-run"))]
 mod context;
-#[cfg(any(feature = "dry-run", feature = "expiry", feature = "scope"))]
+#[cfg(any(feature = "dedup", feature = "dry-run", feature = "expiry", feature = "scope"))]
 mod count;
 
 #[cfg(feature = "correlation")]
 pub mod correlation;
+#[cfg(feature = "dedup")]
+pub mod dedup;
 #[cfg(feature = "dry-run")]
 pub mod dry_run;
 #[cfg(feature = "expiry")]
@@ -27,5 +30,5 @@ pub mod expiry;
 #[cfg(feature = "scope")]
 pub mod scope;
 
-#[cfg(any(feature = "dry-run", feature = "expiry", feature = "scope"))]
+#[cfg(any(feature = "dedup", feature = "dry-run", feature = "expiry", feature = "scope"))]
 pub use count::Count;

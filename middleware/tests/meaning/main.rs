@@ -6,6 +6,8 @@ mod kit;
 
 #[cfg(feature = "correlation")]
 mod correlation;
+#[cfg(feature = "dedup")]
+mod dedup;
 #[cfg(feature = "dry-run")]
 mod dry_run;
 #[cfg(feature = "expiry")]
