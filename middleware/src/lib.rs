@@ -8,9 +8,17 @@
 //! | `dedup` | [`DedupLayer`](dedup::DedupLayer) | [`AssignKeyLayer`](dedup::AssignKeyLayer) | [no message is handled twice](dedup) |
 //! | `dry-run` | [`AdoptDryRunLayer`](dry_run::AdoptDryRunLayer) | [`CarryDryRunLayer`](dry_run::CarryDryRunLayer), [`SuppressDryRunLayer`](dry_run::SuppressDryRunLayer) | [rehearsals](dry_run) |
 //! | `expiry` | [`ExpireLayer`](expiry::ExpireLayer) | [`SetExpiryLayer`](expiry::SetExpiryLayer) | [messages with a best-before date](expiry) |
+//! | `schema` | [`ValidateLayer`](schema::ValidateLayer) | [`ValidatePublishLayer`](schema::ValidatePublishLayer) | [JSON Schema](schema) |
 //! | `scope` | [`FilterScopeLayer`](scope::FilterScopeLayer) | [`SetScopeLayer`](scope::SetScopeLayer) | [one subscription, several environments](scope) |
 #![cfg_attr(
-    not(all(feature = "correlation", feature = "dedup", feature = "dry-run", feature = "expiry", feature = "scope",)),
+    not(all(
+        feature = "correlation",
+        feature = "dedup",
+        feature = "dry-run",
+        feature = "expiry",
+        feature = "schema",
+        feature = "scope",
+    )),
     allow(rustdoc::broken_intra_doc_links, reason = "the table names features that are off")
 )]
 
@@ -27,6 +35,8 @@ pub mod dedup;
 pub mod dry_run;
 #[cfg(feature = "expiry")]
 pub mod expiry;
+#[cfg(feature = "schema")]
+pub mod schema;
 #[cfg(feature = "scope")]
 pub mod scope;
 

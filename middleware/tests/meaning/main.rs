@@ -12,5 +12,7 @@ mod dedup;
 mod dry_run;
 #[cfg(feature = "expiry")]
 mod expiry;
+#[cfg(feature = "schema")]
+mod schema;
 #[cfg(feature = "scope")]
 mod scope;
