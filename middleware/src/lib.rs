@@ -4,6 +4,7 @@
 //!
 //! | feature | receiving | publishing | |
 //! |---|---|---|---|
+//! | `cloudevents` | [`ReadCloudEventsLayer`](cloudevents::ReadCloudEventsLayer) | [`WriteCloudEventsLayer`](cloudevents::WriteCloudEventsLayer) | [CloudEvents](cloudevents) 1.0, binary and structured |
 //! | `correlation` | [`AdoptCorrelationLayer`](correlation::AdoptCorrelationLayer) | [`CarryCorrelationLayer`](correlation::CarryCorrelationLayer) | [which message led to which](correlation) |
 //! | `dedup` | [`DedupLayer`](dedup::DedupLayer) | [`AssignKeyLayer`](dedup::AssignKeyLayer) | [no message is handled twice](dedup) |
 //! | `dry-run` | [`AdoptDryRunLayer`](dry_run::AdoptDryRunLayer) | [`CarryDryRunLayer`](dry_run::CarryDryRunLayer), [`SuppressDryRunLayer`](dry_run::SuppressDryRunLayer) | [rehearsals](dry_run) |
@@ -12,6 +13,7 @@
 //! | `scope` | [`FilterScopeLayer`](scope::FilterScopeLayer) | [`SetScopeLayer`](scope::SetScopeLayer) | [one subscription, several environments](scope) |
 #![cfg_attr(
     not(all(
+        feature = "cloudevents",
         feature = "correlation",
         feature = "dedup",
         feature = "dry-run",
@@ -27,6 +29,8 @@ mod context;
 #[cfg(any(feature = "dedup", feature = "dry-run", feature = "expiry", feature = "scope"))]
 mod count;
 
+#[cfg(feature = "cloudevents")]
+pub mod cloudevents;
 #[cfg(feature = "correlation")]
 pub mod correlation;
 #[cfg(feature = "dedup")]

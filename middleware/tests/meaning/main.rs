@@ -4,6 +4,8 @@
 
 mod kit;
 
+#[cfg(feature = "cloudevents")]
+mod cloudevents;
 #[cfg(feature = "correlation")]
 mod correlation;
 #[cfg(feature = "dedup")]
