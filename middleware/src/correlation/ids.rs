@@ -45,6 +45,13 @@ impl Correlation {
         Self { id: Id::Text(id.into()), cause: None }
     }
 
+    /// Says which message is being handled.
+    #[must_use]
+    pub fn caused_by(mut self, id: impl Into<MessageId>) -> Self {
+        self.cause = Some(id.into());
+        self
+    }
+
     /// What a message that is being handled hands on; `None` for one with neither a correlation id nor an id.
     #[must_use]
     pub fn of(message: &Message) -> Option<Self> {

@@ -19,8 +19,8 @@
 //! [`Correlation::scope`]; a topic behind a `Buffer` is called in a task as well, so the layer goes outside of
 //! it. The ids are the same at every attempt.
 //!
-//! Nothing is allocated, unless a correlation id is longer than 24 bytes, or to change the attributes of a
-//! message that is shared.
+//! Adopting allocates nothing, unless a correlation id is longer than 24 bytes. Carrying makes the text of the
+//! ids, and room for two more attributes.
 //!
 //! # Examples
 //!

@@ -12,7 +12,7 @@
 //! | it panics, is cancelled or dropped | released as well |
 //! | the process dies | the reservation ends with the message's lease, so that the redelivery is handled |
 //! | a duplicate of a confirmed key | acknowledged and [counted](DedupLayer::duplicates) |
-//! | a duplicate while the first is being handled | tried again when the reservation ends, for the first may yet fail |
+//! | a duplicate while the first is being handled | tried again when the reservation ends, for the first may yet fail; it counts as an attempt of the duplicate |
 //! | a message without a key | handled |
 //! | the store fails to reserve | the message is retried, or with [`fail_open`](DedupLayer::fail_open) handled |
 //! | it fails to confirm | tried three times, then acknowledged all the same: a later duplicate is handled |
