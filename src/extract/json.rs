@@ -43,11 +43,16 @@ impl<S: Sync, T: DeserializeOwned> FromMessage<S> for Json<T> {
     type Rejection = JsonRejection;
 
     async fn from_message(message: Message, _: &S) -> Result<Self, JsonRejection> {
-        if let Some(other) = message.attributes().get_str(CONTENT_TYPE).filter(|given| is_another_format(given)) {
-            return Err(rejection::<T>(format!("its content type is {other:?}")));
-        }
-        serde_json::from_slice(message.body()).map(Self).map_err(|error| rejection::<T>(describe(&error)))
+        parse(message.attributes().get_str(CONTENT_TYPE), message.body()).map(Self)
     }
+}
+
+/// Deserializes JSON of which the content type is known or not.
+pub(crate) fn parse<T: DeserializeOwned>(content_type: Option<&str>, body: &[u8]) -> Result<T, JsonRejection> {
+    if let Some(other) = content_type.filter(|given| is_another_format(given)) {
+        return Err(rejection::<T>(format!("its content type is {other:?}")));
+    }
+    serde_json::from_slice(body).map_err(|error| rejection::<T>(describe(&error)))
 }
 
 fn rejection<T>(came: String) -> JsonRejection {
