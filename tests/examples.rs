@@ -20,8 +20,10 @@ type Counts = BTreeMap<Vec<u8>, u64>;
 static EXAMPLES: LazyLock<PathBuf> = LazyLock::new(|| {
     let test = env::current_exe().unwrap();
     let examples = test.ancestors().nth(2).unwrap().join("examples");
-    if !program(&examples, "pipeline").exists() || !program(&examples, "fanout_sse").exists() {
-        let built = Command::new(env!("CARGO")).args(["build", "--examples"]).status().unwrap();
+    let layered = cfg!(all(feature = "event", feature = "schema"));
+    let (wanted, features) = if layered { ("layers", "--all-features") } else { ("fanout_sse", "--features=json") };
+    if !program(&examples, "pipeline").exists() || !program(&examples, wanted).exists() {
+        let built = Command::new(env!("CARGO")).args(["build", "--examples", features]).status().unwrap();
         assert!(built.success());
     }
     examples
@@ -288,4 +290,44 @@ fn a_browser_that_does_not_keep_up_is_told_what_it_missed() {
     drop(slow);
     interrupt(&child);
     assert!(child.wait().unwrap().success());
+}
+
+/// Runs an example that ends by itself, and returns what it says.
+#[cfg(feature = "event")]
+fn said(name: &str) -> Vec<String> {
+    let output = start(name, &[]).wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[cfg(feature = "event")]
+#[test]
+fn events_are_handled_told_when_they_fail_and_carry_their_story() {
+    let lines = said("events");
+
+    for line in ["story-1: Claude pays 126 euros", "story-3: Claude pays 4200 euros"] {
+        assert!(lines.iter().any(|said| said == line), "{line:?} is missing from {lines:?}");
+    }
+    assert!(lines.contains(&"story-4: Claude pays 42 euros, in a rehearsal".to_owned()), "{lines:?}");
+    assert!(lines[0].starts_with("event story-2-order \"order.placed\" failed at attempt 1, the last"), "{lines:?}");
+    assert_eq!(lines.last().unwrap(), "story-2-order is in the dead letter");
+}
+
+#[cfg(all(
+    feature = "correlation",
+    feature = "dedup",
+    feature = "dry-run",
+    feature = "event",
+    feature = "expiry",
+    feature = "schema",
+    feature = "scope"
+))]
+#[test]
+fn layers_keep_from_being_handled_what_is_not_to_be() {
+    let lines = said("layers");
+
+    let invoices = ["1 twice, 1 expired, 1 elsewhere, 1 rejected", "basket-3: 126 euros", "basket-7: 294 euros"];
+    assert_eq!(lines[lines.len() - 3..], invoices);
+    assert!(lines.contains(&"5 chairs at attempt 2, a rehearsal".to_owned()), "{lines:?}");
+    assert!(lines[0].ends_with("/chairs: minimum"), "{lines:?}");
 }
