@@ -26,41 +26,33 @@ thread_local!(pub(super) static CURRENT: Place<Correlation> = const { RefCell::n
 /// assert!(Correlation::current().is_none());
 /// # }
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Correlation {
-    id: Id,
-    cause: Option<MessageId>,
-}
-
-/// The id of a message becomes text only when it is written.
 #[derive(Clone, Debug)]
-enum Id {
-    Text(Str),
-    Message(MessageId),
+pub struct Correlation {
+    /// `None` where the story begins with the cause, whose id becomes text only when it is written.
+    id: Option<Str>,
+    cause: Option<MessageId>,
 }
 
 impl Correlation {
     /// Begins a story that no message led to.
     pub fn new(id: impl Into<Str>) -> Self {
-        Self { id: Id::Text(id.into()), cause: None }
+        Self { id: Some(id.into()), cause: None }
     }
 
     /// Says which message is being handled.
     #[must_use]
-    pub fn caused_by(mut self, id: impl Into<MessageId>) -> Self {
-        self.cause = Some(id.into());
-        self
+    pub fn caused_by(self, id: impl Into<MessageId>) -> Self {
+        Self { id: Some(self.id()), cause: Some(id.into()) }
     }
 
     /// What a message that is being handled hands on; `None` for one with neither a correlation id nor an id.
     #[must_use]
     pub fn of(message: &Message) -> Option<Self> {
-        let cause = message.id().cloned();
-        let id = match message.attributes().get_str(CORRELATION_ID) {
-            Some(id) if !id.is_empty() => Id::Text(id.to_owned().into()),
-            _ => Id::Message(cause.clone()?),
-        };
-        Some(Self { id, cause })
+        let id = message.attributes().get_str(CORRELATION_ID).filter(|id| !id.is_empty());
+        match (id, message.id()) {
+            (None, None) => None,
+            (id, cause) => Some(Self { id: id.map(|id| id.to_owned().into()), cause: cause.cloned() }),
+        }
     }
 
     /// What holds where this is called: in a receiver behind an
@@ -73,9 +65,10 @@ impl Correlation {
     /// The correlation id.
     #[must_use]
     pub fn id(&self) -> Str {
-        match &self.id {
-            Id::Text(text) => text.clone(),
-            Id::Message(id) => id.to_str(),
+        match (&self.id, &self.cause) {
+            (Some(id), _) => id.clone(),
+            (None, Some(cause)) => cause.to_str(),
+            (None, None) => Str::default(),
         }
     }
 
@@ -98,7 +91,7 @@ impl Correlation {
         }
         let attributes = message.attributes_mut();
         if !has_id {
-            attributes.insert(CORRELATION_ID, self.id());
+            attributes.append(CORRELATION_ID, self.id());
         }
         if let Some(cause) = &self.cause {
             attributes.insert(CAUSATION_ID, cause.to_str());
@@ -106,14 +99,11 @@ impl Correlation {
     }
 }
 
-impl PartialEq for Id {
+/// Equal when both ids are, however they came about.
+impl PartialEq for Correlation {
     fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Text(one), Self::Text(other)) => one == other,
-            (Self::Message(one), Self::Message(other)) => one == other,
-            (Self::Text(text), Self::Message(id)) | (Self::Message(id), Self::Text(text)) => *text == id.to_str(),
-        }
+        self.id() == other.id() && self.cause == other.cause
     }
 }
 
-impl Eq for Id {}
+impl Eq for Correlation {}
