@@ -177,3 +177,14 @@ async fn an_error_handler_that_panics_has_the_message_retried() {
 
     perform(app, message("n").await).await.assert_retried().assert_error("of its own");
 }
+
+#[tokio::test]
+async fn the_service_that_is_called_is_the_one_that_was_ready() {
+    let app = ServiceBuilder::new()
+        .layer(ConsumeLayer::new())
+        .layer(tower::limit::ConcurrencyLimitLayer::new(1)) // panics when it is called without being ready
+        .service(answers(|| Ok(Outcome::Ack)));
+
+    perform(app.clone(), message("n").await).await.assert_acked();
+    perform(app, message("n").await).await.assert_acked();
+}

@@ -84,6 +84,25 @@ fn data_is_json_text_or_bytes() {
 }
 
 #[test]
+fn structured_data_is_written_as_json_text_or_base64() {
+    let written = |content_type: &'static str, data: &'static [u8]| {
+        let mut event = CloudEvent::new("1", "/", "t");
+        event.set_data(content_type, data);
+        let message = event.to_message(Binding::Sqs, Mode::Structured).unwrap();
+        let body = String::from_utf8(message.body().to_vec()).unwrap();
+        body[body.find(r#""data"#).unwrap()..].to_owned()
+    };
+
+    assert_eq!(
+        written("application/json", br#"{"a": 1.0}"#),
+        r#""datacontenttype":"application/json","data":{"a": 1.0}}"#
+    );
+    assert!(written("text/plain", b"a \"b\"").ends_with(r#""data":"a \"b\""}"#));
+    assert!(written("image/png", &[0, 1, 2]).ends_with(r#""data_base64":"AAEC"}"#));
+    assert!(written("application/json", b"no json").ends_with(r#""data_base64":"bm8ganNvbg=="}"#));
+}
+
+#[test]
 fn names_are_found_whatever_their_case_and_prefix() {
     for (prefix, content_type) in [
         ("CE-", "Content-Type"),

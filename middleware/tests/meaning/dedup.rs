@@ -166,6 +166,17 @@ async fn a_message_published_twice_is_handled_once_through_its_retries() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_service_that_is_called_is_the_one_that_was_ready() {
+    let receiver = ServiceBuilder::new()
+        .layer(DedupLayer::new(store()))
+        .layer(tower::limit::ConcurrencyLimitLayer::new(1)) // panics when it is called without being ready
+        .service(Seen::default().failing(0));
+
+    perform(receiver.clone(), keyed("a")).await.assert_acked();
+    perform(receiver, keyed("b")).await.assert_acked();
+}
+
+#[tokio::test(start_paused = true)]
 async fn keys_come_from_where_they_were_said_to() {
     let store = store();
     let run = async |layer: DedupLayer<MemoryStore>, message: Message| {
