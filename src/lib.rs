@@ -21,6 +21,8 @@
 //! check(app);
 //! ```
 
+#[cfg(feature = "event")]
+pub mod event;
 pub mod extract;
 #[cfg(all(feature = "memory", feature = "json"))]
 pub mod guide;

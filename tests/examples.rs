@@ -23,12 +23,16 @@ static EXAMPLES: LazyLock<PathBuf> = LazyLock::new(|| {
     let wanted = [
         "pipeline",
         "fanout_sse",
+        #[cfg(feature = "event")]
+        "events",
+        #[cfg(feature = "schema")]
+        "layers",
         #[cfg(feature = "metrics")]
         "metrics",
     ];
     if wanted.iter().any(|name| !program(&examples, name).exists()) {
-        let features = if cfg!(feature = "metrics") { "memory,json,metrics" } else { "memory,json" };
-        let built = Command::new(env!("CARGO")).args(["build", "--examples", "--features", features]).status().unwrap();
+        let features = if wanted.len() > 2 { "--all-features" } else { "--features=memory,json" };
+        let built = Command::new(env!("CARGO")).args(["build", "--examples", features]).status().unwrap();
         assert!(built.success());
     }
     examples
@@ -337,4 +341,44 @@ fn the_worker_packs_every_order_and_buries_what_is_none() {
     assert!(output.status.success(), "{output:?}");
     assert!(text.contains("18 acked, 2 retried, 2 dead-lettered"), "{text}");
     assert_eq!(text.lines().filter(|line| line.ends_with(" is out")).count(), 18, "{text}");
+}
+
+/// Runs an example that ends by itself, and returns what it says.
+#[cfg(feature = "event")]
+fn said(name: &str) -> Vec<String> {
+    let output = start(name, &[]).wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[cfg(feature = "event")]
+#[test]
+fn events_are_handled_told_when_they_fail_and_carry_their_story() {
+    let lines = said("events");
+
+    for line in ["story-1: Claude pays 126 euros", "story-3: Claude pays 4200 euros"] {
+        assert!(lines.iter().any(|said| said == line), "{line:?} is missing from {lines:?}");
+    }
+    assert!(lines.contains(&"story-4: Claude pays 42 euros, in a rehearsal".to_owned()), "{lines:?}");
+    assert!(lines[0].starts_with("event story-2-order \"order.placed\" failed at attempt 1, the last"), "{lines:?}");
+    assert_eq!(lines.last().unwrap(), "story-2-order is in the dead letter");
+}
+
+#[cfg(all(
+    feature = "correlation",
+    feature = "dedup",
+    feature = "dry-run",
+    feature = "event",
+    feature = "expiry",
+    feature = "schema",
+    feature = "scope"
+))]
+#[test]
+fn layers_keep_from_being_handled_what_is_not_to_be() {
+    let lines = said("layers");
+
+    let invoices = ["1 twice, 1 expired, 1 elsewhere, 1 rejected", "basket-3: 126 euros", "basket-7: 294 euros"];
+    assert_eq!(lines[lines.len() - 3..], invoices);
+    assert!(lines.contains(&"5 chairs at attempt 2, a rehearsal".to_owned()), "{lines:?}");
+    assert!(lines[0].ends_with("/chairs: minimum"), "{lines:?}");
 }

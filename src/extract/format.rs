@@ -12,13 +12,19 @@ const UNTELLING: [&str; 3] = ["", "application/octet-stream", "text/plain"];
 /// Says why the body of a message is not of the format that these subtypes name, by its attributes.
 pub(super) fn check(message: &Message, subtypes: &[&str]) -> Result<(), String> {
     let attribute = |name| message.attributes().get_str(name);
-    if let Some(other) = attribute(CONTENT_TYPE).filter(|given| is_another_format(given, subtypes)) {
-        return Err(format!("its content type is {other:?}"));
-    }
+    check_type(attribute(CONTENT_TYPE), subtypes)?;
     if let Some(encoded) = attribute(CONTENT_ENCODING).filter(|given| is_encoded(given)) {
         return Err(format!("it is still encoded as {encoded:?}, a layer that decodes it is missing"));
     }
     Ok(())
+}
+
+/// Says why something of this content type is not of the format that these subtypes name.
+pub(super) fn check_type(content_type: Option<&str>, subtypes: &[&str]) -> Result<(), String> {
+    match content_type.filter(|given| is_another_format(given, subtypes)) {
+        Some(other) => Err(format!("its content type is {other:?}")),
+        None => Ok(()),
+    }
 }
 
 fn is_another_format(content_type: &str, subtypes: &[&str]) -> bool {

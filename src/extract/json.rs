@@ -44,8 +44,19 @@ impl<S: Sync, T: DeserializeOwned> FromMessage<S> for Json<T> {
 
     async fn from_message(message: Message, _: &S) -> Result<Self, JsonRejection> {
         format::check(&message, &SUBTYPES).map_err(rejection::<T>)?;
-        serde_json::from_slice(message.body()).map(Self).map_err(|error| rejection::<T>(describe(&error)))
+        deserialize(message.body()).map(Self)
     }
+}
+
+/// Deserializes JSON that was found in some part of a message, with what is said of its content type there.
+#[cfg(feature = "event")]
+pub(crate) fn parse<T: DeserializeOwned>(content_type: Option<&str>, body: &[u8]) -> Result<T, JsonRejection> {
+    format::check_type(content_type, &SUBTYPES).map_err(rejection::<T>)?;
+    deserialize(body)
+}
+
+fn deserialize<T: DeserializeOwned>(body: &[u8]) -> Result<T, JsonRejection> {
+    serde_json::from_slice(body).map_err(|error| rejection::<T>(describe(&error)))
 }
 
 fn rejection<T>(came: String) -> JsonRejection {

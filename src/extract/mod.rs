@@ -43,6 +43,9 @@
 //! | [`Attempt`] | which attempt this is, 0 where nobody counts | |
 //! | [`Lease`](crate::Lease) | the time the handler has: extend, deadline, cancelled | retry |
 //! | [`Extension<T>`](Extension) | what a layer put into the message | retry |
+//! | `CloudEvent<T>` | the event, its data by another extractor (feature `cloudevents`) | dead letter |
+//! | `Event<T>` | the event of `chappe::event`, its payload deserialized (feature `event`) | dead letter |
+//! | `Correlation`, `DryRun` | what the layers of these names hand on (features `correlation`, `dry-run`) | |
 //! | [`State<T>`](State) | what the application lent the router | does not compile |
 //! | `Option<T>` | of what may be missing; what is there but wrong is still refused | as `T` |
 //! | `Result<T, T::Rejection>` | the handler decides | |
@@ -63,6 +66,12 @@
 
 mod attribute;
 mod body;
+#[cfg(feature = "cloudevents")]
+mod cloud_event;
+#[cfg(feature = "correlation")]
+mod correlation;
+#[cfg(feature = "dry-run")]
+mod dry_run;
 mod extension;
 #[cfg(any(feature = "json", feature = "msgpack", feature = "protobuf"))]
 mod format;
@@ -80,11 +89,21 @@ mod state;
 mod tuple;
 
 pub use attribute::{Attr, TypedAttribute};
+#[cfg(feature = "cloudevents")]
+pub use chappe_middleware::cloudevents::CloudEvent;
+#[cfg(feature = "correlation")]
+pub use chappe_middleware::correlation::Correlation;
+#[cfg(feature = "dry-run")]
+pub use chappe_middleware::dry_run::DryRun;
+#[cfg(feature = "cloudevents")]
+pub use cloud_event::CloudEventBatch;
 pub use extension::Extension;
 pub use from_message::{FromMessage, FromMessageParts, OptionalFromMessageParts, marker};
 pub use head::{Attempt, PublishedAt, Source};
 #[cfg(feature = "json")]
 pub use json::Json;
+#[cfg(feature = "event")]
+pub(crate) use json::parse as parse_json;
 pub(crate) use kind::TYPE_ATTRIBUTES;
 pub use kind::Type;
 #[cfg(feature = "msgpack")]

@@ -73,8 +73,18 @@ impl Attributes {
     /// The first value of `name`: of the exact name, else of one that differs in ASCII case only.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.get_exact(name)
-            .or_else(|| self.entries.iter().find(|(have, _)| have.eq_ignore_ascii_case(name)).map(|(_, value)| value))
+        // In one pass, since every layer asks for a name that most messages do not have.
+        let mut found = None;
+        for (have, value) in &self.entries {
+            let have = have.as_str();
+            if have == name {
+                return Some(value);
+            }
+            if found.is_none() && have.eq_ignore_ascii_case(name) {
+                found = Some(value);
+            }
+        }
+        found
     }
 
     /// The first value of `name`, compared byte for byte.
