@@ -41,7 +41,7 @@ impl Shared {
         let policy = attributes.get(&Name::RedrivePolicy).and_then(|text| serde_json::from_str::<Value>(text).ok());
         let arn = policy.as_ref().and_then(|policy| policy["deadLetterTargetArn"].as_str());
         // arn:aws:sqs:REGION:ACCOUNT:NAME
-        let Some((account, name)) = arn.and_then(|arn| arn.splitn(6, ':').nth(4).zip(arn.splitn(6, ':').nth(5))) else {
+        let Some((account, name)) = arn.and_then(|arn| arn.split(':').nth(4).zip(arn.split(':').nth(5))) else {
             return Ok(None);
         };
         let request = self.control.get_queue_url().queue_name(name).queue_owner_aws_account_id(account);

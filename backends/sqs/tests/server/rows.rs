@@ -9,7 +9,7 @@ use aws_sdk_sqs::types::MessageAttributeValue;
 use chappe::{BoxError, Message, Outcome, Server};
 use chappe_conformance::Relay;
 use chappe_core::backend::{
-    Action, Backend, ConsumeOptions, Consumer, Delivery, Depth, Queue, Settlement, StopSource, StopToken,
+    Action, Backend, ConsumeOptions, Consumer, DeadLetter, Delivery, Depth, Queue, Settlement, StopSource, StopToken,
 };
 use chappe_core::{ErrorKind, Topic};
 use chappe_sqs::admin::{QueueSpec, arn_of, delete_queue, ensure_queue, purge, queue_url, redrive};
@@ -122,6 +122,27 @@ async fn a_redrive_policy_moves_a_message_by_its_count() {
     let metadata = letter.message.extensions().get::<SqsMetadata>().unwrap();
     assert_eq!(metadata.dead_letter_source.as_deref(), Some(arn_of(&client, &url).await.unwrap().as_str()));
     assert_eq!(letter.message.body(), "poison");
+}
+
+#[tokio::test]
+#[ignore = "needs an SQS emulator: run by cargo xtask test"]
+async fn rejected_messages_go_where_the_policy_says() {
+    let client = client();
+    let dead = standard(&client).await.unwrap();
+    let url = ensure_queue(&client, &QueueSpec::new(fresh_name()).dead_letter(&dead, 5)).await.unwrap();
+    let queue = quick(&client, &url).dead_letter_of_policy().await.unwrap();
+    let plain = quick(&client, &dead).dead_letter_of_policy().await.unwrap();
+    queue.topic().publish("bad").await.unwrap();
+    let delivery = take(&queue, 1).await.remove(0);
+
+    let mut settlement = Settlement::new(delivery.receipt.clone(), Action::DeadLetter { reason: "bad".into() });
+    settlement.message = Some(Box::new(delivery.message));
+    queue.settle(&mut [settlement]).await.unwrap();
+    let letter = take(&plain, 1).await.remove(0);
+
+    assert!(queue.capabilities().dead_letter && !plain.capabilities().dead_letter);
+    assert_eq!(&*letter.message.extensions().get::<DeadLetter>().unwrap().reason, "bad");
+    assert_eq!(queue.depth().await.unwrap().ready, 0);
 }
 
 /// A31, the way back.

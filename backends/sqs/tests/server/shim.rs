@@ -11,7 +11,10 @@ use aws_smithy_runtime_api::client::http::{
 
 /// Fails the next so many requests of an operation, before they are sent.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Shim(Arc<Mutex<HashMap<&'static str, (usize, u16, &'static str)>>>);
+pub(crate) struct Shim(Arc<Mutex<Faults>>);
+
+/// By operation: how many requests are still to fail, with which status and which code.
+type Faults = HashMap<&'static str, (usize, u16, &'static str)>;
 
 #[derive(Debug)]
 struct Shimmed {
