@@ -8,19 +8,24 @@ use std::time::{Duration, SystemTime};
 
 use chappe::extract::{Attempt, DryRun, Json, State};
 use chappe::memory::MemoryQueue;
+use chappe::middleware::catch_panic::CatchPanicLayer;
+use chappe::middleware::compress::{CompressLayer, DecompressLayer};
 use chappe::middleware::correlation::{AdoptCorrelationLayer, CarryCorrelationLayer};
 use chappe::middleware::dedup::{AssignKeyLayer, DedupLayer, MemoryStore};
 use chappe::middleware::dry_run::{AdoptDryRunLayer, SuppressDryRunLayer};
 use chappe::middleware::expiry::{ExpireLayer, SetExpiryLayer};
+use chappe::middleware::rate_limit::RateLimitLayer;
+use chappe::middleware::retry::{RetryLayer, RetryPolicy};
 use chappe::middleware::schema::{Schema, ValidateLayer, ValidatePublishLayer};
 use chappe::middleware::scope::{FilterScopeLayer, SetScopeLayer, Unmatched};
+use chappe::middleware::timeout::TimeoutLayer;
+use chappe::middleware::trace::{TracePublishLayer, TraceReceiveLayer};
 use chappe::server::Backoff;
-use chappe::{BoxError, BoxTopic, Message, Router, Server, Topic};
+use chappe::{BoxError, BoxTopic, ErrorKind, Message, Router, Server, Topic};
 use serde::Deserialize;
 use serde_json::json;
 use tower::ServiceBuilder;
 use tower::limit::ConcurrencyLimitLayer;
-use tower::timeout::TimeoutLayer;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -51,11 +56,14 @@ async fn main() -> Result<(), BoxError> {
 
     // Publishing: the outermost layer sees a message first.
     let shop = ServiceBuilder::new()
+        .layer(TracePublishLayer::new("memory")) // sees all that happens
         .layer(ValidatePublishLayer::new(schema.clone())) // what nobody could handle is not sent
         .layer(AssignKeyLayer::random()) // outside of whatever repeats a message
         .layer(SetScopeLayer::new("eu"))
         .layer(SetExpiryLayer::after(HOUR))
-        .layer(TimeoutLayer::new(Duration::from_secs(5)))
+        .layer(CompressLayer::zstd().always()) // once, however often it is tried
+        .layer(RetryLayer::new(RetryPolicy::exponential(Duration::from_millis(5), Duration::from_secs(1))))
+        .layer(TimeoutLayer::new(Duration::from_secs(5))) // for each try
         .service(orders.topic());
     let printer = ServiceBuilder::new()
         .layer(SuppressDryRunLayer::new()) // an invoice of a rehearsal would be sent to a customer
@@ -67,14 +75,18 @@ async fn main() -> Result<(), BoxError> {
     let dedup = DedupLayer::new(MemoryStore::new(100_000, HOUR));
     let (expired, elsewhere, twice) = (expire.expired(), scope.unmatched(), dedup.duplicates());
     let app = ServiceBuilder::new()
-        .layer(ConcurrencyLimitLayer::new(8)) // holds back the server, so it is outermost
+        .layer(RateLimitLayer::new(1000, Duration::from_secs(1))) // holds back the server, so it is outermost,
+        .layer(ConcurrencyLimitLayer::new(8)) // and so is tower's own
+        .layer(TraceReceiveLayer::new("memory"))
         .layer(scope)
         .layer(expire)
+        .layer(DecompressLayer::new()) // what is not compressed passes
         .layer(ValidateLayer::new(schema)) // the publisher need not be ours
         .layer(dedup) // remembers only what was done, so it is around all that may fail
         .layer(AdoptCorrelationLayer::new())
         .layer(AdoptDryRunLayer::new())
-        .layer(TimeoutLayer::new(Duration::from_secs(20)))
+        .layer(TimeoutLayer::from_lease(0.8).at_most(Duration::from_secs(20)))
+        .layer(CatchPanicLayer::new()) // innermost: all others see an error
         .service(Router::new().fallback(on_order).with_state(BoxTopic::new(printer)));
 
     let order = |chairs: u32, change: fn(&mut Message)| {
@@ -83,6 +95,7 @@ async fn main() -> Result<(), BoxError> {
         change(&mut message);
         message
     };
+    orders.faults().fail_next_publishes(2, ErrorKind::Unavailable); // nobody will notice
     shop.publish(order(3, |_| {})).await?;
     shop.publish(order(5, |message| message.attributes_mut().insert("dry-run", "true"))).await?;
     for id in ["7", "7 again"] {

@@ -365,13 +365,19 @@ fn events_are_handled_told_when_they_fail_and_carry_their_story() {
 }
 
 #[cfg(all(
+    feature = "catch-panic",
+    feature = "compress-zstd",
     feature = "correlation",
     feature = "dedup",
     feature = "dry-run",
     feature = "event",
     feature = "expiry",
+    feature = "rate-limit",
+    feature = "retry",
     feature = "schema",
-    feature = "scope"
+    feature = "scope",
+    feature = "timeout",
+    feature = "trace"
 ))]
 #[test]
 fn layers_keep_from_being_handled_what_is_not_to_be() {

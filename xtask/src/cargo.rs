@@ -59,6 +59,10 @@ pub(crate) struct Package {
     pub(crate) version: String,
     pub(crate) rust_version: Option<String>,
     pub(crate) features: Vec<String>,
+    /// Those of its features that do nothing but switch on features of other packages.
+    pub(crate) forwarded: Vec<String>,
+    /// The folder of its manifest.
+    pub(crate) folder: PathBuf,
     /// Whether a plain `cargo build` builds it.
     pub(crate) default_member: bool,
     /// The names of what it depends on in every build, dev and build dependencies left out.
@@ -82,12 +86,20 @@ fn packages(args: &[&str]) -> Result<Vec<Package>> {
 
 fn package(json: &Value, default_members: &Value) -> Result<Package> {
     let text = |name: &str| json[name].as_str().map(str::to_owned);
+    let features = || json["features"].as_object().into_iter().flatten();
+    let elsewhere = |part: &Value| part.as_str().is_some_and(|part| part.contains('/'));
+    let manifest = text("manifest_path").context("package without a manifest")?;
     Ok(Package {
         name: text("name").context("package without a name")?,
         version: text("version").context("package without a version")?,
         rust_version: text("rust_version"),
         default_member: list(default_members).any(|id| *id == json["id"]),
-        features: json["features"].as_object().into_iter().flat_map(|all| all.keys().cloned()).collect(),
+        features: features().map(|(name, _)| name.clone()).collect(),
+        forwarded: features()
+            .filter(|(_, parts)| list(parts).next().is_some() && list(parts).all(elsewhere))
+            .map(|(name, _)| name.clone())
+            .collect(),
+        folder: Path::new(&manifest).parent().context("manifest without a folder")?.to_path_buf(),
         normal: list(&json["dependencies"])
             .filter(|dependency| dependency["kind"].is_null())
             .filter_map(|dependency| dependency["name"].as_str().map(str::to_owned))
