@@ -106,6 +106,10 @@ impl SqsConsumer {
         let bound = self.limit.saturating_sub(held).max(usize::from(held < 2 * self.limit));
         let mut room = max.min(bound).saturating_sub(self.asked);
         while room > 0 && self.polls.len() < self.width.min(most) {
+            // A poll for a few costs as much as one for ten: beside others it waits until there is room.
+            if room < MAX_BATCH && !self.polls.is_empty() {
+                break;
+            }
             let asked = room.min(MAX_BATCH);
             let attempt = self.groups.is_some().then(|| self.lost.take().unwrap_or_else(fresh_id));
             let task = tokio::spawn(self.poller.clone().poll(asked, attempt.clone()));

@@ -51,6 +51,21 @@ async fn polls_multiply_while_they_come_back_full_and_never_ask_for_more_than_th
 }
 
 #[tokio::test(start_paused = true)]
+async fn room_for_a_few_is_left_until_there_is_more_while_others_poll() {
+    let fake = Fake::new();
+    (0..200).for_each(|number| fake.put(&number.to_string()));
+    let queue = SqsQueue::new(&fake.client(), URL);
+    let mut consumer = consumer(&queue).await;
+
+    for _ in 0..8 {
+        fetch(&mut consumer, 25).await;
+    }
+
+    let polls = fake.asked("ReceiveMessage");
+    assert!(polls.iter().all(|poll| max_of(poll) == 10), "a poll for five costs as much as one for ten");
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_poll_asks_for_more_than_there_is_room_for() {
     let fake = Fake::new();
     (0..10).for_each(|number| fake.put(&number.to_string()));
