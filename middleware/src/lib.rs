@@ -58,6 +58,8 @@
     allow(rustdoc::broken_intra_doc_links, reason = "the table names features that are off")
 )]
 
+#[cfg(any(feature = "correlation", feature = "dedup", feature = "dry-run", feature = "expiry", feature = "scope"))]
+mod amend;
 #[cfg(any(feature = "breaker", feature = "retry"))]
 mod answer;
 #[cfg(any(feature = "correlation", feature = "dry-run"))]

@@ -75,7 +75,6 @@ mod binding;
 mod error;
 mod event;
 mod extension;
-mod future;
 mod json;
 mod publish;
 mod read;
@@ -86,7 +85,6 @@ pub use binding::{Binding, Mode};
 pub use error::CloudEventError;
 pub use event::CloudEvent;
 pub use extension::ExtensionValue;
-pub use future::ResponseFuture;
 pub use publish::{WriteCloudEvents, WriteCloudEventsLayer};
 pub use receive::{ReadCloudEvents, ReadCloudEventsLayer};
 

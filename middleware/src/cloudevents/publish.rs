@@ -1,16 +1,18 @@
 //! [`WriteCloudEventsLayer`], the publishing half.
 
-use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use chappe_core::{BoxError, Error, ErrorKind, Message, Str};
 use tower_layer::Layer;
-use tower_service::Service;
 
-use super::{Binding, CONTENT_TYPE, CloudEvent, Mode, ResponseFuture};
+use super::{Binding, CONTENT_TYPE, CloudEvent, Mode};
+use crate::codec::{Codec, Recode};
 
 /// The attribute that says what kind of message one is.
 const TYPE: &str = "type";
+
+/// Made by [`WriteCloudEventsLayer`].
+pub type WriteCloudEvents<S> = Recode<S, WriteCloudEventsLayer>;
 
 /// Writes events the way a protocol wants them. See the [module](super).
 #[derive(Clone, Debug)]
@@ -66,51 +68,14 @@ impl<S> Layer<S> for WriteCloudEventsLayer {
     type Service = WriteCloudEvents<S>;
 
     fn layer(&self, inner: S) -> WriteCloudEvents<S> {
-        WriteCloudEvents { inner, layer: self.clone() }
+        Recode::new(inner, self.clone())
     }
 }
 
-/// Made by [`WriteCloudEventsLayer`].
-#[derive(Clone, Debug)]
-pub struct WriteCloudEvents<S> {
-    inner: S,
-    layer: WriteCloudEventsLayer,
-}
-
-impl<S> WriteCloudEvents<S> {
-    /// The service within.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// The service within, to be changed.
-    pub fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// The service within, taken out.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
-}
-
-impl<S> Service<Message> for WriteCloudEvents<S>
-where
-    S: Service<Message, Error: Into<BoxError>>,
-{
-    type Response = S::Response;
-    type Error = BoxError;
-    type Future = ResponseFuture<S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(cx).map_err(Into::into)
-    }
-
-    fn call(&mut self, mut message: Message) -> ResponseFuture<S::Future> {
-        match self.layer.write(&mut message) {
-            Ok(()) => ResponseFuture::passed(self.inner.call(message)),
-            Err(error) => ResponseFuture::refused(error),
-        }
+impl Codec for WriteCloudEventsLayer {
+    fn recode(&self, mut message: Message) -> Result<Message, BoxError> {
+        self.write(&mut message)?;
+        Ok(message)
     }
 }
 

@@ -1,12 +1,13 @@
 //! [`ReadCloudEventsLayer`], the receiving half.
 
-use std::task::{Context, Poll};
-
 use chappe_core::{BoxError, Message};
 use tower_layer::Layer;
-use tower_service::Service;
 
-use super::{Binding, CloudEvent, Mode, ResponseFuture};
+use super::{Binding, CloudEvent, Mode};
+use crate::codec::{Codec, Recode};
+
+/// Made by [`ReadCloudEventsLayer`].
+pub type ReadCloudEvents<S> = Recode<S, ReadCloudEventsLayer>;
 
 /// Turns events into the generic binary form. See the [module](super).
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,50 +53,13 @@ impl<S> Layer<S> for ReadCloudEventsLayer {
     type Service = ReadCloudEvents<S>;
 
     fn layer(&self, inner: S) -> ReadCloudEvents<S> {
-        ReadCloudEvents { inner, layer: *self }
+        Recode::new(inner, *self)
     }
 }
 
-/// Made by [`ReadCloudEventsLayer`].
-#[derive(Clone, Debug)]
-pub struct ReadCloudEvents<S> {
-    inner: S,
-    layer: ReadCloudEventsLayer,
-}
-
-impl<S> ReadCloudEvents<S> {
-    /// The service within.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// The service within, to be changed.
-    pub fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// The service within, taken out.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
-}
-
-impl<S> Service<Message> for ReadCloudEvents<S>
-where
-    S: Service<Message, Error: Into<BoxError>>,
-{
-    type Response = S::Response;
-    type Error = BoxError;
-    type Future = ResponseFuture<S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(cx).map_err(Into::into)
-    }
-
-    fn call(&mut self, mut message: Message) -> ResponseFuture<S::Future> {
-        match self.layer.read(&mut message) {
-            Ok(()) => ResponseFuture::passed(self.inner.call(message)),
-            Err(error) => ResponseFuture::refused(error),
-        }
+impl Codec for ReadCloudEventsLayer {
+    fn recode(&self, mut message: Message) -> Result<Message, BoxError> {
+        self.read(&mut message)?;
+        Ok(message)
     }
 }

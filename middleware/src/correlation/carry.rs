@@ -1,12 +1,13 @@
 //! [`CarryCorrelationLayer`], the publishing half.
 
-use std::task::{Context, Poll};
-
 use chappe_core::Message;
 use tower_layer::Layer;
-use tower_service::Service;
 
 use super::ids::CURRENT;
+use crate::amend::{Amend, Amendment};
+
+/// Made by [`CarryCorrelationLayer`].
+pub type CarryCorrelation<S> = Amend<S, CarryCorrelationLayer>;
 
 /// Writes the ids of what is being handled on each message that is published. See the [module](super).
 ///
@@ -27,49 +28,16 @@ impl<S> Layer<S> for CarryCorrelationLayer {
     type Service = CarryCorrelation<S>;
 
     fn layer(&self, inner: S) -> CarryCorrelation<S> {
-        CarryCorrelation { inner }
+        Amend::new(inner, *self)
     }
 }
 
-/// Made by [`CarryCorrelationLayer`].
-#[derive(Clone, Copy, Debug)]
-pub struct CarryCorrelation<S> {
-    inner: S,
-}
-
-impl<S> CarryCorrelation<S> {
-    /// The service within.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// The service within, to be changed.
-    pub fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// The service within, taken out.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
-}
-
-/// Answers with the future of the service within: all is done before it begins.
-impl<S: Service<Message>> Service<Message> for CarryCorrelation<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut message: Message) -> S::Future {
+impl Amendment for CarryCorrelationLayer {
+    fn amend(&self, message: &mut Message) {
         CURRENT.with_borrow(|current| {
             if let Some(correlation) = current {
-                correlation.stamp(&mut message);
+                correlation.stamp(message);
             }
         });
-        self.inner.call(message)
     }
 }

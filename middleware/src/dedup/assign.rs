@@ -2,15 +2,17 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use chappe_core::{Message, Str, Value};
 use sha2::{Digest, Sha256};
 use tower_layer::Layer;
-use tower_service::Service;
 
 use super::IDEMPOTENCY_KEY;
 use super::key::KeyFn;
+use crate::amend::{Amend, Amendment};
+
+/// Made by [`AssignKeyLayer`].
+pub type AssignKey<S> = Amend<S, AssignKeyLayer>;
 
 /// Gives each message a key that stays the same however often it is published: the attribute
 /// `idempotency-key`, by which a [`DedupLayer`](super::DedupLayer) knows it.
@@ -107,47 +109,13 @@ impl<S> Layer<S> for AssignKeyLayer {
     type Service = AssignKey<S>;
 
     fn layer(&self, inner: S) -> AssignKey<S> {
-        AssignKey { inner, layer: self.clone() }
+        Amend::new(inner, self.clone())
     }
 }
 
-/// Made by [`AssignKeyLayer`].
-#[derive(Clone, Debug)]
-pub struct AssignKey<S> {
-    inner: S,
-    layer: AssignKeyLayer,
-}
-
-impl<S> AssignKey<S> {
-    /// The service within.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// The service within, to be changed.
-    pub fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// The service within, taken out.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
-}
-
-/// Answers with the future of the service within: all is done before it begins.
-impl<S: Service<Message>> Service<Message> for AssignKey<S> {
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = S::Future;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, mut message: Message) -> S::Future {
-        self.layer.assign(&mut message);
-        self.inner.call(message)
+impl Amendment for AssignKeyLayer {
+    fn amend(&self, message: &mut Message) {
+        self.assign(message);
     }
 }
 

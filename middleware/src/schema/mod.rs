@@ -44,13 +44,11 @@
 //! ```
 
 mod error;
-mod future;
 mod publish;
 mod receive;
 mod validator;
 
 pub use error::{SchemaError, SchemaMismatch};
-pub use future::ResponseFuture;
 pub use publish::{ValidatePublish, ValidatePublishLayer};
 pub use receive::{Validate, ValidateLayer};
 pub use validator::{Schema, Schemas};

@@ -1,12 +1,13 @@
 //! [`ValidatePublishLayer`], the publishing half.
 
-use std::task::{Context, Poll};
-
 use chappe_core::{BoxError, Error, ErrorKind, Message};
 use tower_layer::Layer;
-use tower_service::Service;
 
-use super::{ResponseFuture, Schemas};
+use super::Schemas;
+use crate::codec::{Codec, Recode};
+
+/// Made by [`ValidatePublishLayer`].
+pub type ValidatePublish<S> = Recode<S, ValidatePublishLayer>;
 
 /// Refuses to publish messages whose body does not match its schema, with
 /// [`Invalid`](ErrorKind::Invalid). See the [module](super).
@@ -26,50 +27,15 @@ impl<S> Layer<S> for ValidatePublishLayer {
     type Service = ValidatePublish<S>;
 
     fn layer(&self, inner: S) -> ValidatePublish<S> {
-        ValidatePublish { inner, schemas: self.schemas.clone() }
+        Recode::new(inner, self.clone())
     }
 }
 
-/// Made by [`ValidatePublishLayer`].
-#[derive(Clone, Debug)]
-pub struct ValidatePublish<S> {
-    inner: S,
-    schemas: Schemas,
-}
-
-impl<S> ValidatePublish<S> {
-    /// The service within.
-    pub fn get_ref(&self) -> &S {
-        &self.inner
-    }
-
-    /// The service within, to be changed.
-    pub fn get_mut(&mut self) -> &mut S {
-        &mut self.inner
-    }
-
-    /// The service within, taken out.
-    pub fn into_inner(self) -> S {
-        self.inner
-    }
-}
-
-impl<S> Service<Message> for ValidatePublish<S>
-where
-    S: Service<Message, Error: Into<BoxError>>,
-{
-    type Response = S::Response;
-    type Error = BoxError;
-    type Future = ResponseFuture<S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.inner.poll_ready(cx).map_err(Into::into)
-    }
-
-    fn call(&mut self, message: Message) -> ResponseFuture<S::Future> {
+impl Codec for ValidatePublishLayer {
+    fn recode(&self, message: Message) -> Result<Message, BoxError> {
         match self.schemas.check(&message) {
-            Ok(()) => ResponseFuture::passed(self.inner.call(message)),
-            Err(mismatch) => ResponseFuture::refused(Error::new(ErrorKind::Invalid, mismatch.to_string())),
+            Ok(()) => Ok(message),
+            Err(mismatch) => Err(Error::new(ErrorKind::Invalid, mismatch.to_string()).into()),
         }
     }
 }
