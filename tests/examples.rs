@@ -185,6 +185,23 @@ fn messages_that_fail_once_are_counted_once() {
     assert_eq!(json["partial"], false);
 }
 
+/// Counts through queues of a broker, with every message made to fail once.
+fn assert_counts_through(url: &str) {
+    let input = "a b a\nc a\n".repeat(50);
+    let args = ["-", "--format", "json", "--fail-one-in", "1", "--url", url];
+
+    let json = json(&pipeline(&args, input.as_bytes()));
+
+    assert_eq!(counts(&json), [("a", 150), ("b", 50), ("c", 50)].map(|(word, n)| (word.into(), n)).into());
+    assert_eq!((&json["total"], &json["lines"], &json["left"]), (&250.into(), &100.into(), &0.into()));
+    assert_eq!(json["partial"], false);
+}
+
+#[test]
+fn queues_by_url_count_the_same() {
+    assert_counts_through("memory://{}");
+}
+
 #[test]
 fn top_takes_the_most_frequent_and_then_the_first_in_order() {
     let json = json(&pipeline(&["--top", "2", "--format=json", "-"], b"b a c c\n"));
