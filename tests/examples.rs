@@ -387,7 +387,7 @@ fn a_browser_that_does_not_keep_up_is_told_what_it_missed() {
 #[cfg(feature = "metrics")]
 #[test]
 fn prometheus_is_told_how_orders_were_published_and_handled() {
-    let output = start("metrics", &[]).wait_with_output().unwrap();
+    let output = start("metrics", &[]).wait_with_output();
 
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}");

@@ -3,13 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chappe_core::Error;
 use chappe_core::backend::{Broadcast, Fetch, Signal, StopToken, SubscribeOptions, Subscription};
+use chappe_core::{Backoff, Error};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::ring::Ring;
-use crate::server::Backoff;
 
 /// How many signals are taken from the bus at a time.
 const BATCH: usize = 256;
