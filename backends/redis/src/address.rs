@@ -9,7 +9,7 @@ use chappe_core::backend::Url;
 use chappe_core::{Error, ErrorKind};
 use redis::Client;
 
-use crate::{RedisPublisher, RedisQueue};
+use crate::{RedisBus, RedisPublisher, RedisQueue};
 
 /// Where a queue or a bus is, as a URL.
 ///
@@ -36,8 +36,8 @@ use crate::{RedisPublisher, RedisQueue};
 pub struct RedisAddress {
     client: Client,
     shown: String,
-    pub(crate) queue: Option<Arc<str>>,
-    pub(crate) topic: Option<Arc<str>>,
+    queue: Option<Arc<str>>,
+    topic: Option<Arc<str>>,
     group: Option<String>,
     lease: Option<Duration>,
     wait: Option<Duration>,
@@ -97,8 +97,8 @@ impl RedisAddress {
         &self.client
     }
 
-    pub(crate) fn queue(&self) -> RedisQueue {
-        let mut queue = RedisQueue::new(&self.client, self.name());
+    pub(crate) fn queue(&self) -> Result<RedisQueue, Error> {
+        let mut queue = RedisQueue::new(&self.client, self.queue_name()?);
         if let Some(group) = &self.group {
             queue = queue.group(group.as_str());
         }
@@ -108,11 +108,11 @@ impl RedisAddress {
         if let Some(wait) = self.wait {
             queue = queue.wait(wait);
         }
-        queue
+        Ok(queue)
     }
 
-    pub(crate) fn publisher(&self) -> RedisPublisher {
-        let mut publisher = RedisPublisher::new(&self.client, self.name());
+    pub(crate) fn publisher(&self) -> Result<RedisPublisher, Error> {
+        let mut publisher = RedisPublisher::new(&self.client, self.queue_name()?);
         if let Some(messages) = self.max_len {
             publisher = publisher.max_len(messages);
         }
@@ -122,11 +122,25 @@ impl RedisAddress {
         if let Some(replicas) = self.wait_replicas {
             publisher = publisher.wait_replicas(replicas, Duration::from_secs(1));
         }
-        publisher
+        Ok(publisher)
     }
 
-    fn name(&self) -> Arc<str> {
-        self.queue.as_ref().or(self.topic.as_ref()).map(Arc::clone).unwrap_or_default()
+    pub(crate) fn bus(&self) -> Result<RedisBus, Error> {
+        match &self.topic {
+            Some(topic) => Ok(RedisBus::new(&self.client, Arc::clone(topic))),
+            None => Err(self.invalid("it names a queue, a bus has a topic, as in ?topic=prices")),
+        }
+    }
+
+    fn queue_name(&self) -> Result<Arc<str>, Error> {
+        match &self.queue {
+            Some(queue) => Ok(Arc::clone(queue)),
+            None => Err(self.invalid("it names the topic of a bus, a queue is wanted, as in ?queue=orders")),
+        }
+    }
+
+    fn invalid(&self, wrong: &str) -> Error {
+        Error::new(ErrorKind::Invalid, format!("{} cannot be used: {wrong}", self.shown))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The Redis backend of chappe.
 
 mod address;
+mod bus;
 mod error;
 mod keys;
 mod limit;
@@ -12,6 +13,7 @@ mod version;
 mod wire;
 
 pub use address::RedisAddress;
+pub use bus::{RedisBus, RedisBusPublisher, RedisBusTopic, RedisSubscription};
 pub use publish::{RedisPublisher, RedisTopic};
 pub use queue::{RedisConsumer, RedisQueue, RedisReceipt};
 

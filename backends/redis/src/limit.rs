@@ -19,3 +19,7 @@ pub(crate) const MAX_FETCH: usize = 512;
 
 /// The most deliveries settled in one round trip.
 pub(crate) const MAX_SETTLE: usize = 512;
+
+/// The largest message of a bus: every subscriber gets a copy, and a server disconnects one that is 32 MiB
+/// behind (`client-output-buffer-limit pubsub`).
+pub(crate) const MAX_BUS_MESSAGE_BYTES: usize = 8 << 20;

@@ -156,7 +156,9 @@ impl Link {
                 Ok((epoch, connection))
             }
             Err(error) => {
-                self.status.down(&error);
+                if self.leaders.load(Ordering::Acquire) == 0 {
+                    self.status.down(&error);
+                }
                 Err(error)
             }
         }
@@ -184,6 +186,9 @@ impl Link {
         let mut current = self.lock();
         if current.epoch == epoch && current.connection.take().is_some() {
             drop(current);
+            if self.leaders.load(Ordering::Acquire) > 0 {
+                return;
+            }
             self.status.down(self.classify(error.clone(), CONNECT));
         }
     }

@@ -62,7 +62,7 @@ impl RedisPublisher {
     ///
     /// [`ErrorKind::Invalid`]: the address makes no sense, or a key of it.
     pub fn from_url(url: &str) -> Result<Self, Error> {
-        Ok(RedisAddress::parse(url)?.publisher())
+        RedisAddress::parse(url)?.publisher()
     }
 
     pub(crate) fn with(link: Arc<Link>, name: Arc<str>, keys: Keys) -> Self {

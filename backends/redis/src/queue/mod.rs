@@ -64,7 +64,7 @@ impl RedisQueue {
     ///
     /// [`ErrorKind::Invalid`](chappe_core::ErrorKind::Invalid): the address makes no sense, or a key of it.
     pub fn from_url(url: &str) -> Result<Self, Error> {
-        Ok(RedisAddress::parse(url)?.queue())
+        RedisAddress::parse(url)?.queue()
     }
 
     fn with(link: Arc<Link>, name: Arc<str>, keys: Keys) -> Self {
