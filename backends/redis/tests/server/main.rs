@@ -2,5 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are not seen as tests")]
 
 mod broadcast;
+mod bus;
 mod conformance;
+mod rows;
 mod support;
