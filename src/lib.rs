@@ -28,6 +28,7 @@ pub mod extract;
 #[cfg(all(feature = "memory", feature = "json"))]
 pub mod guide;
 pub mod handler;
+pub mod replay;
 pub mod router;
 pub mod server;
 pub mod testing;

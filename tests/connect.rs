@@ -8,11 +8,11 @@ use chappe::{Batched, Error, ErrorKind, Message, Outcome, Topic, connect};
 use tower::service_fn;
 
 fn kind<T>(result: Result<T, Error>) -> ErrorKind {
-    result.map(drop).unwrap_err().kind()
+    result.map(drop).expect_err("it is refused").kind()
 }
 
 async fn text<T>(result: impl Future<Output = Result<T, Error>>) -> String {
-    format!("{:?}", result.await.map(drop).unwrap_err())
+    format!("{:?}", result.await.map(drop).expect_err("it is refused"))
 }
 
 #[tokio::test(start_paused = true)]
