@@ -43,7 +43,7 @@ async fn a_restart_of_the_server_is_a_gap_and_every_callback_hears_of_it() {
     let (heard, mut epochs) = tokio::sync::mpsc::unbounded_channel();
     let guards = [1, 2].map(|number| {
         let heard = heard.clone();
-        bus.status().on_reconnect(move |epoch| drop(heard.send((number, epoch))))
+        bus.status().on_reconnect(move |epoch| heard.send((number, epoch)).expect("the test listens"))
     });
 
     server.kill();
@@ -74,7 +74,7 @@ async fn a_subscription_that_fell_silent_is_noticed_and_made_again() {
     timeout(PATIENCE, health.wait_for(|health| !health.healthy)).await.expect("it is noticed").unwrap();
     let noticed = started.elapsed();
     relay.cut();
-    relay.heal();
+    relay.heal().await;
     timeout(PATIENCE, health.wait_for(|health| health.healthy)).await.expect("it comes back").unwrap();
     bus.topic(bus.destination()).publish("x").await.unwrap();
 
