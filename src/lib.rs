@@ -35,6 +35,8 @@ pub mod testing;
 
 #[cfg(feature = "memory")]
 pub use chappe_memory as memory;
+#[cfg(feature = "redis")]
+pub use chappe_redis as redis;
 #[cfg(feature = "sns")]
 pub use chappe_sns as sns;
 #[cfg(feature = "sqs")]

@@ -13,12 +13,23 @@ const TARGET: &str = "target/peers";
 
 /// Compares with other ways to use SQS, through an emulator; `quick` takes a fifth of the messages.
 pub(crate) fn aws(quick: bool) -> Result<()> {
+    network("aws", quick)
+}
+
+/// Compares with other ways to use Redis; `quick` takes a fifth of the messages.
+pub(crate) fn redis(quick: bool) -> Result<()> {
+    network("redis", quick)
+}
+
+/// Builds the comparison over a network that is called like the service it needs, and runs it beside that.
+fn network(service: &str, quick: bool) -> Result<()> {
+    let package = format!("chappe-peers-{service}");
     let profile = ["build", "--profile", "network", "--manifest-path", MANIFEST, "--target-dir", TARGET];
-    run_command(&mut cargo(&[&profile[..], &["--package", "chappe-peers-aws"]].concat()))?;
-    let program = root().join(TARGET).join("network/chappe-peers-aws");
+    run_command(&mut cargo(&[&profile[..], &["--package", &package]].concat()))?;
+    let program = root().join(TARGET).join("network").join(package);
     let program = program.to_str().context("the repository is in a folder whose name is no text")?;
     let arguments = if quick { &["--quick"][..] } else { &[] };
-    service::run(&["aws"], Some(&[&[program], arguments].concat()))
+    service::run(&[service], Some(&[&[program], arguments].concat()))
 }
 
 /// Builds the comparison and prints its tables; `quick` takes a fifth of the messages.
