@@ -1,13 +1,18 @@
 //! The PostgreSQL backend of chappe: a durable queue with leases, order, dead letters and transactional
 //! publishing, and a `NOTIFY` bus.
 
-#[allow(dead_code, unused_imports, reason = "until there is a queue")]
 mod client;
 mod error;
+mod publish;
+mod queue;
+mod store;
+mod wire;
 
 pub use client::PgConfig;
 pub use error::PgError;
+pub use publish::{PgPublisher, PgTopic};
+pub use queue::{PgConsumer, PgLease, PgQueue, PgReceipt};
+pub use store::PgStore;
 
 /// What OpenTelemetry calls PostgreSQL.
-#[allow(dead_code, reason = "until there is a queue")]
 const SYSTEM: &str = "postgresql";
