@@ -52,7 +52,9 @@ mod tests {
 
     #[test]
     fn text_alone_needs_no_kinds_and_reads_as_it_was_written() {
-        let (elements, kinds) = elements(&Attributes::from([("type", "a \"b\""), ("path", "c\\d")]));
+        let attributes = Attributes::from([("type", "a \"b\""), ("path", "c\\d")]);
+
+        let (elements, kinds) = elements(&attributes);
 
         assert_eq!(kinds, None);
         assert_eq!(literal(&elements), r#"{"type","a \"b\"","path","c\\d"}"#);
