@@ -13,12 +13,22 @@ const TARGET: &str = "target/peers";
 
 /// Compares with other ways to use SQS, through an emulator; `quick` takes a fifth of the messages.
 pub(crate) fn aws(quick: bool) -> Result<()> {
+    network("chappe-peers-aws", "aws", quick)
+}
+
+/// Compares with other ways to use a table as a queue; `quick` takes less time.
+pub(crate) fn postgres(quick: bool) -> Result<()> {
+    network("chappe-peers-postgres", "postgres", quick)
+}
+
+/// Builds a comparison over a network, and runs it beside a service.
+fn network(package: &str, service: &str, quick: bool) -> Result<()> {
     let profile = ["build", "--profile", "network", "--manifest-path", MANIFEST, "--target-dir", TARGET];
-    run_command(&mut cargo(&[&profile[..], &["--package", "chappe-peers-aws"]].concat()))?;
-    let program = root().join(TARGET).join("network/chappe-peers-aws");
+    run_command(&mut cargo(&[&profile[..], &["--package", package]].concat()))?;
+    let program = root().join(TARGET).join("network").join(package);
     let program = program.to_str().context("the repository is in a folder whose name is no text")?;
     let arguments = if quick { &["--quick"][..] } else { &[] };
-    service::run(&["aws"], Some(&[&[program], arguments].concat()))
+    service::run(&[service], Some(&[&[program], arguments].concat()))
 }
 
 /// Builds the comparison and prints its tables; `quick` takes a fifth of the messages.

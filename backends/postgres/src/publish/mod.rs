@@ -104,7 +104,7 @@ impl PgPublisher {
         message: impl Into<Message> + Send,
     ) -> Result<Published, Error> {
         let mut published = self.enqueue_all_in(client, &[message.into().into_outgoing()]).await?;
-        Ok(published.pop().expect("there is one for each message"))
+        Ok(published.swap_remove(0))
     }
 
     /// Puts messages into the queue within a transaction of the caller, in one statement, as

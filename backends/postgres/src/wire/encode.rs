@@ -93,7 +93,7 @@ pub(crate) fn check(message: &Message) -> Result<(), Error> {
     }
     if let Some(expires) = message.expires() {
         let since = expires.duration_since(SystemTime::UNIX_EPOCH);
-        if since.map_or_else(|before| before.duration(), |since| since) > MAX_DELAY {
+        if since.unwrap_or_else(|before| before.duration()) > MAX_DELAY {
             return Err(Error::new(ErrorKind::Invalid, "the message expires more than a thousand years from 1970"));
         }
     }

@@ -13,7 +13,9 @@ use tokio::time::{Instant, timeout};
 use tower::service_fn;
 
 use crate::cluster::Cluster;
-use crate::support::{PATIENCE, client, client_at, consumer, fresh_name, queue, rows, settle, store, store_at, take, url};
+use crate::support::{
+    PATIENCE, client, client_at, consumer, fresh_name, queue, rows, settle, store, store_at, take, url,
+};
 
 /// A queue whose connections go through a relay, and the relay.
 async fn relayed() -> (PgQueue, Relay) {
@@ -244,10 +246,7 @@ async fn two_consumers_never_hold_one_lease() {
     }
     let (mut first, mut second) = (consumer(&queue).await, consumer(&queue).await);
 
-    let (one, other) = tokio::join!(
-        async { take_most(&mut first).await },
-        async { take_most(&mut second).await }
-    );
+    let (one, other) = tokio::join!(async { take_most(&mut first).await }, async { take_most(&mut second).await });
 
     let mut ids: Vec<String> = one.into_iter().chain(other).collect();
     ids.sort_unstable();
