@@ -35,6 +35,8 @@ pub mod testing;
 
 #[cfg(feature = "memory")]
 pub use chappe_memory as memory;
+#[cfg(feature = "postgres")]
+pub use chappe_postgres as postgres;
 #[cfg(feature = "redis")]
 pub use chappe_redis as redis;
 #[cfg(feature = "sns")]

@@ -11,18 +11,12 @@ use crate::service;
 const MANIFEST: &str = "benches/peers/Cargo.toml";
 const TARGET: &str = "target/peers";
 
-/// Compares with other ways to use SQS, through an emulator; `quick` takes a fifth of the messages.
-pub(crate) fn aws(quick: bool) -> Result<()> {
-    network("aws", quick)
-}
+/// The brokers there is a comparison for: a package below `benches/peers` and a service, both of that name.
+pub(crate) const BROKERS: [&str; 3] = ["aws", "postgres", "redis"];
 
-/// Compares with other ways to use Redis; `quick` takes a fifth of the messages.
-pub(crate) fn redis(quick: bool) -> Result<()> {
-    network("redis", quick)
-}
-
-/// Builds the comparison over a network that is called like the service it needs, and runs it beside that.
-fn network(service: &str, quick: bool) -> Result<()> {
+/// Builds the comparison with other ways to use a broker, and runs it beside that; `quick` takes a fifth of the
+/// messages.
+pub(crate) fn broker(service: &str, quick: bool) -> Result<()> {
     let package = format!("chappe-peers-{service}");
     let profile = ["build", "--profile", "network", "--manifest-path", MANIFEST, "--target-dir", TARGET];
     run_command(&mut cargo(&[&profile[..], &["--package", &package]].concat()))?;

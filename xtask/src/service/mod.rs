@@ -16,6 +16,7 @@ mod command;
 mod interrupt;
 mod localstack;
 mod ministack;
+mod postgres;
 mod redis;
 mod server;
 mod venv;
@@ -25,7 +26,7 @@ pub(crate) use interrupt::Interrupt;
 pub(crate) use server::{Problem, Running};
 
 /// All there are.
-const ALL: [Service; 3] = [ministack::SERVICE, localstack::SERVICE, redis::SERVICE];
+const ALL: [Service; 4] = [ministack::SERVICE, localstack::SERVICE, postgres::SERVICE, redis::SERVICE];
 
 /// A kind of server.
 pub(crate) struct Service {
