@@ -1,0 +1,165 @@
+//! [`PgBus`], fan-out by `LISTEN` and `NOTIFY`.
+
+use std::fmt;
+use std::sync::Arc;
+
+use chappe_core::backend::{Backend, Broadcast, Outgoing, PublishCapabilities, Publisher, Status, SubscribeOptions};
+use chappe_core::{Batched, Error};
+
+mod builder;
+mod channel;
+mod handle;
+mod hub;
+mod line;
+mod listener;
+mod publish;
+mod spill;
+mod subscription;
+mod topic;
+mod wire;
+
+pub use builder::PgBusBuilder;
+pub use subscription::PgSubscription;
+pub use topic::{PgBusPublisher, PgBusTopic};
+
+use crate::PgConfig;
+use handle::{Handle, Options};
+use publish::Target;
+
+/// A bus in a PostgreSQL database: whoever is subscribed to a topic, in whatever process, gets a copy of
+/// what is published to it, and nobody settles anything.
+///
+/// A handle has an identity, one connection that listens for all its subscriptions, and one for everything
+/// else. Both are made when they are first needed, and made again when they end. Clones are the same handle,
+/// so that what they publish is an [echo](SubscribeOptions::echo) to its subscriptions;
+/// [`fork`](Self::fork) makes another, as another process would.
+///
+/// # Examples
+///
+/// ```no_run
+/// use chappe_core::Topic;
+/// use chappe_core::backend::{Broadcast, Signal, SubscribeOptions, Subscription};
+/// use chappe_postgres::{PgBus, PgConfig};
+///
+/// # async fn example() -> Result<(), chappe_core::Error> {
+/// let bus = PgBus::new(PgConfig::from_url("postgres://app@db.example/app")?, "prices");
+/// let mut subscription = bus.subscribe("prices", SubscribeOptions::new()).await?;
+///
+/// bus.topic("prices").publish("EUR 1.07").await?;
+///
+/// let mut signals = Vec::new();
+/// subscription.recv(10, &mut signals).await?;
+/// assert!(matches!(&signals[0], Signal::Message(message) if message.body() == "EUR 1.07"));
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct PgBus(Arc<Handle>, Target);
+
+impl PgBus {
+    /// A bus whose [`Publisher`] publishes to `topic`. It connects when it is first used, within a runtime
+    /// of tokio.
+    #[must_use]
+    pub fn new(config: PgConfig, topic: impl Into<Arc<str>>) -> Self {
+        Self::builder(config, topic).build()
+    }
+
+    /// A bus with options.
+    pub fn builder(config: PgConfig, topic: impl Into<Arc<str>>) -> PgBusBuilder {
+        PgBusBuilder::new(config, topic.into())
+    }
+
+    /// Another handle on the same bus, with an identity, connections, health, counters, subscriptions and an
+    /// end of its own.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self::with(self.0.options.clone())
+    }
+
+    /// What publishes to a topic of the bus through this handle, in batches.
+    #[must_use]
+    pub fn topic(&self, name: impl Into<Arc<str>>) -> PgBusTopic {
+        Batched::new(self.publisher(name))
+    }
+
+    /// What publishes batches to a topic of the bus through this handle.
+    #[must_use]
+    pub fn publisher(&self, name: impl Into<Arc<str>>) -> PgBusPublisher {
+        PgBusPublisher::new(Arc::clone(&self.0), Target::new(name.into()))
+    }
+
+    /// Makes the table for large messages, unless it is there. Needed only where those who publish may not
+    /// make it themselves, as they do with their first large message: they take the right to insert and
+    /// delete, and subscribers to select.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::PermissionDenied`](chappe_core::ErrorKind::PermissionDenied): not allowed to connect,
+    ///   or to create a table.
+    /// - [`ErrorKind::Closed`](chappe_core::ErrorKind::Closed): the bus is closed.
+    /// - [`ErrorKind::Unavailable`](chappe_core::ErrorKind::Unavailable),
+    ///   [`ErrorKind::Timeout`](chappe_core::ErrorKind::Timeout): the server does not answer.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, the table may or may not have been made.
+    pub async fn create_spill_table(&self) -> Result<(), Error> {
+        self.0.check()?;
+        let session = self.0.link.session().await?;
+        spill::create(&session, &self.1.topic).await
+    }
+
+    /// How many notifications came on the channels of this handle's topics that no bus has sent. They are
+    /// logged, the first, the second, the fourth and so on, and otherwise ignored.
+    #[must_use]
+    pub fn ignored(&self) -> u64 {
+        self.0.hub().ignored()
+    }
+
+    fn with(options: Options) -> Self {
+        let target = Target::new(Arc::clone(&options.topic));
+        Self(Arc::new(Handle::new(options)), target)
+    }
+}
+
+impl Backend for PgBus {
+    fn status(&self) -> &Status {
+        self.0.status()
+    }
+
+    fn system(&self) -> &'static str {
+        crate::SYSTEM
+    }
+
+    fn destination(&self) -> &str {
+        &self.1.topic
+    }
+}
+
+impl Publisher for PgBus {
+    fn publish_capabilities(&self) -> &PublishCapabilities {
+        &self.0.capabilities
+    }
+
+    async fn publish(&self, batch: &mut [Outgoing]) -> Result<(), Error> {
+        self.0.publish(&self.1, batch).await
+    }
+}
+
+impl Broadcast for PgBus {
+    type Subscription = PgSubscription;
+
+    async fn subscribe(&self, topic: &str, options: SubscribeOptions) -> Result<PgSubscription, Error> {
+        self.0.subscribe(topic, options).await
+    }
+
+    async fn close(&self) -> Result<(), Error> {
+        self.0.close().await;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for PgBus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgBus").field("topic", &self.1.topic).field("status", self.0.status()).finish_non_exhaustive()
+    }
+}
