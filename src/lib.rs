@@ -21,6 +21,7 @@
 //! check(app);
 //! ```
 
+pub mod connect;
 #[cfg(feature = "event")]
 pub mod event;
 pub mod extract;

@@ -20,6 +20,7 @@ mod settle;
 mod status;
 mod stop;
 mod text;
+mod url;
 
 pub use broadcast::{Broadcast, Overflow, Signal, SubscribeOptions, Subscription};
 pub use capability::{Attempts, Capabilities, Delay, LeaseKind, Order, PublishCapabilities};
@@ -29,6 +30,7 @@ pub use settle::{Action, SettleResult, Settlement};
 pub use status::{Health, ReconnectGuard, Stats, Status};
 pub use stop::{StopSource, StopToken};
 pub use text::TextBody;
+pub use url::Url;
 
 /// What every backend handle can say of itself.
 pub trait Backend: Send + Sync + 'static {
