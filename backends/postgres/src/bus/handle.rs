@@ -10,6 +10,7 @@ use tokio::task::AbortHandle;
 
 use super::hub::{Hub, closed};
 use super::publish::Sender;
+use super::spill::Table;
 use super::subscription::PgSubscription;
 use super::{listener, spill};
 use crate::PgConfig;
@@ -30,6 +31,8 @@ pub(super) struct Options {
     pub(super) config: PgConfig,
     /// What to listen on, where that is another connection.
     pub(super) direct: Option<PgConfig>,
+    /// Where the table for large messages is: an identifier.
+    pub(super) schema: Arc<str>,
     pub(super) spill_retention: Duration,
 }
 
@@ -41,6 +44,7 @@ pub(super) struct Handle {
     /// Publishes, and fetches what is too large for a notification.
     pub(super) link: Arc<Link>,
     pub(super) sender: AsyncMutex<Sender>,
+    pub(super) table: Arc<Table>,
     vitals: Vitals,
     hub: Arc<Hub>,
     tasks: OnceLock<[AbortHandle; 2]>,
@@ -57,7 +61,8 @@ impl Handle {
         let hub = Arc::new(Hub::new(vitals.status().clone()));
         let link = Link::new(options.config.clone(), &vitals, PART);
         let sender = AsyncMutex::new(Sender::new(hub.origin));
-        Self { options, capabilities, link, sender, vitals, hub, tasks: OnceLock::new() }
+        let table = Arc::new(Table::new(Arc::clone(&options.schema)));
+        Self { options, capabilities, link, sender, table, vitals, hub, tasks: OnceLock::new() }
     }
 
     pub(super) fn hub(&self) -> &Hub {
@@ -100,7 +105,8 @@ impl Handle {
             let Options { topic, config, direct, .. } = &self.options;
             let config = direct.as_ref().unwrap_or(config).clone();
             let listener = listener::run(Arc::clone(&self.hub), config, Arc::clone(topic), self.vitals.clone());
-            let fetcher = spill::run(Arc::clone(&self.hub), Arc::clone(&self.link), Arc::clone(topic));
+            let table = Arc::clone(&self.table);
+            let fetcher = spill::run(Arc::clone(&self.hub), Arc::clone(&self.link), table, Arc::clone(topic));
             [tokio::spawn(listener).abort_handle(), tokio::spawn(fetcher).abort_handle()]
         });
     }

@@ -376,3 +376,129 @@ pub(super) fn closed(topic: &str) -> Error {
 fn wake(woken: Vec<Waker>) {
     woken.into_iter().for_each(Waker::wake);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use chappe_core::backend::Signal;
+
+    use super::*;
+
+    fn hub() -> (Hub, Arc<Line>, u64) {
+        let hub = Hub::new(Status::new());
+        let line = hub.subscribe("t", &SubscribeOptions::new()).unwrap();
+        let epoch = hub.begin();
+        hub.confirm(&hub.wanted());
+        (hub, line, epoch)
+    }
+
+    fn notify(hub: &Hub, epoch: u64, origin: Origin, seq: u64) {
+        let envelope = wire::seal(&Message::new(seq.to_string()), SystemTime::now());
+        hub.notified(epoch, "t", &wire::inline(Mark { origin, seq }, &envelope).unwrap());
+    }
+
+    fn spill(hub: &Hub, epoch: u64, origin: Origin, seq: u64) -> (Pointer, Bytes) {
+        let envelope = wire::seal(&Message::new(seq.to_string()), SystemTime::now());
+        let pointer = Pointer { mark: Mark { origin, seq }, row: seq, bytes: envelope.len() as u64 };
+        hub.notified(epoch, "t", &pointer.to_text());
+        (pointer, envelope.into())
+    }
+
+    fn taken(line: &Line) -> Vec<String> {
+        let mut out = Vec::new();
+        line.take(1_000, &mut out, Waker::noop());
+        let show = |signal: &Signal| match signal {
+            Signal::Message(message) => String::from_utf8(message.body().to_vec()).unwrap(),
+            _ => "G".to_owned(),
+        };
+        out.iter().map(show).collect()
+    }
+
+    #[test]
+    fn a_hole_in_the_numbers_of_a_publisher_is_a_gap() {
+        let (hub, line, epoch) = hub();
+        let (one, other) = (Origin::random(), Origin::random());
+
+        for (origin, seq) in [(one, 7), (other, 1), (one, 8), (one, 10), (other, 2), (one, 11), (other, 1)] {
+            notify(&hub, epoch, origin, seq);
+        }
+
+        assert_eq!(taken(&line), ["7", "1", "8", "G", "10", "2", "11", "1"]);
+    }
+
+    #[test]
+    fn what_a_lost_session_still_says_is_not_heard() {
+        let (hub, line, before) = hub();
+        let origin = Origin::random();
+        notify(&hub, before, origin, 1);
+
+        let epoch = hub.begin();
+        notify(&hub, before, origin, 2);
+        notify(&hub, epoch, origin, 3);
+        hub.find(&hub.wanted());
+
+        assert_eq!(taken(&line), ["1", "G", "3"]);
+    }
+
+    #[test]
+    fn what_comes_behind_a_large_message_waits_for_it_in_order() {
+        let (hub, line, epoch) = hub();
+        let origin = Origin::random();
+        notify(&hub, epoch, origin, 1);
+        let (second, envelope) = spill(&hub, epoch, origin, 2);
+        notify(&hub, epoch, origin, 3);
+        let (fourth, _) = spill(&hub, epoch, origin, 4);
+        notify(&hub, epoch, origin, 6);
+
+        assert_eq!((taken(&line), hub.unfetched()), (vec!["1".to_owned()], vec![second, fourth]));
+        hub.fetched(&[second], &HashMap::from([(second.key(), envelope)]));
+        assert_eq!((taken(&line), hub.unfetched()), (vec!["2".to_owned(), "3".to_owned()], vec![fourth]));
+        hub.fetched(&[fourth], &HashMap::new());
+
+        assert_eq!(taken(&line), ["G", "6"], "two gaps in a row are one");
+        assert!(hub.unfetched().is_empty());
+    }
+
+    #[test]
+    fn what_waits_behind_a_large_message_is_bounded() {
+        let (hub, line, epoch) = hub();
+        let origin = Origin::random();
+        let (first, envelope) = spill(&hub, epoch, origin, 1);
+
+        (2..=MAX_WAITING as u64 + 10).for_each(|seq| notify(&hub, epoch, origin, seq));
+        hub.fetched(&[first], &HashMap::from([(first.key(), envelope)]));
+        notify(&hub, epoch, origin, MAX_WAITING as u64 + 11);
+
+        // Of what waited, the line has room for its last.
+        let tail = taken(&line);
+        assert_eq!(tail[tail.len() - 3..], [MAX_WAITING.to_string(), "G".to_owned(), (MAX_WAITING + 11).to_string()]);
+        assert_eq!(hub.status.stats().dropped as usize, 10 + MAX_WAITING + 1 - 64);
+    }
+
+    #[test]
+    fn messages_are_fetched_by_as_many_bytes_as_fit() {
+        let (hub, _line, epoch) = hub();
+        let origin = Origin::random();
+        for seq in 1..=3 {
+            let pointer = Pointer { mark: Mark { origin, seq }, row: seq, bytes: 9 << 20 };
+            hub.notified(epoch, "t", &pointer.to_text());
+        }
+
+        assert_eq!(hub.unfetched().len(), 1);
+    }
+
+    #[test]
+    fn ones_own_large_message_is_not_fetched_for_nobody() {
+        let hub = Hub::new(Status::new());
+        let line = hub.subscribe("t", &SubscribeOptions::new().echo(false)).unwrap();
+        let epoch = hub.begin();
+
+        spill(&hub, epoch, hub.origin, 1);
+        notify(&hub, epoch, hub.origin, 2);
+        notify(&hub, epoch, Origin::random(), 9);
+
+        assert!(hub.unfetched().is_empty());
+        assert_eq!(taken(&line), ["9"]);
+    }
+}

@@ -87,9 +87,10 @@ impl PgBus {
         PgBusPublisher::new(Arc::clone(&self.0), Target::new(name.into()))
     }
 
-    /// Makes the table for large messages, unless it is there. Needed only where those who publish may not
-    /// make it themselves, as they do with their first large message: they take the right to insert and
-    /// delete, and subscribers to select.
+    /// Makes the table for large messages, `bus_spill` in the [schema](PgBusBuilder::schema), and the schema,
+    /// unless they are there. Needed only where those who publish may not make them themselves, as they do
+    /// with their first large message: publishers take the right to insert, select and delete, subscribers to
+    /// select.
     ///
     /// # Errors
     ///
@@ -105,7 +106,7 @@ impl PgBus {
     pub async fn create_spill_table(&self) -> Result<(), Error> {
         self.0.check()?;
         let session = self.0.link.session().await?;
-        spill::create(&session, &self.1.topic).await
+        self.0.table.create(&session, &self.1.topic).await
     }
 
     /// How many notifications came on the channels of this handle's topics that no bus has sent. They are

@@ -12,24 +12,18 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::channel::channel;
 use super::handle::Handle;
-use super::spill;
+use super::spill::Table;
 use super::wire::{self, Mark, Origin, Pointer};
 use crate::client::Session;
 use crate::error::{Call, PgError};
 
 const NOTIFY: &str = "SELECT count(pg_notify($1, payload)) FROM unnest($2::text[]) payload";
-/// One transaction, so that no notification is without its row. Its table is not logged, so that the lock
-/// that notifying takes is not held while a disk writes.
-const SPILL: &str = "\
-WITH spilled AS (INSERT INTO chappe_bus_spill (id, envelope) SELECT * FROM unnest($3::bytea[], $4::bytea[])) \
-SELECT count(pg_notify($1, payload)) FROM unnest($2::text[]) payload";
-
 /// How long a batch may wait for those before it and for a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How many topics are kept count of.
 const MAX_TOPICS: usize = 65_536;
 
-const NO_TABLE: &str = "42P01";
+const NO_TABLE: [&str; 2] = ["42P01", "3F000"];
 /// What a full queue of notifications is refused with.
 const FULL: &str = "54000";
 
@@ -166,14 +160,14 @@ impl Handle {
             let before = sender.last(&target.channel);
             let sealed = sender.seal(&drafts, &target.channel);
             let spills = !sealed.keys.is_empty();
-            let Err(error) = sealed.send(session, target).await else {
+            let Err(error) = sealed.send(session, target, &self.table).await else {
                 self.status().count_sent(sealed.entries.len() as u64);
                 for Entry { at, id, .. } in sealed.entries {
                     batch[at].result = PublishResult::Accepted(Published::new(Some(id)));
                 }
                 if spills && sender.is_due(self.options.spill_retention) {
                     let (name, retention) = (Arc::clone(&target.topic), self.options.spill_retention);
-                    tokio::spawn(spill::sweep(Arc::clone(session), name, retention));
+                    tokio::spawn(Arc::clone(&self.table).sweep(Arc::clone(session), name, retention));
                 }
                 return;
             };
@@ -197,25 +191,25 @@ impl Draft {
 }
 
 impl Sealed<'_> {
-    async fn send(&self, session: &Session, target: &Target) -> Result<(), Error> {
-        let sent = match self.call(session, target).await {
-            Err(error) if state(&error) == Some(NO_TABLE) => {
-                spill::create(session, &target.topic).await?;
-                self.call(session, target).await
+    async fn send(&self, session: &Session, target: &Target, table: &Table) -> Result<(), Error> {
+        let sent = match self.call(session, target, table).await {
+            Err(error) if state(&error).is_some_and(|state| NO_TABLE.contains(&state)) => {
+                table.create(session, &target.topic).await?;
+                self.call(session, target, table).await
             }
             sent => sent,
         };
         sent.map_err(|error| if state(&error) == Some(FULL) { full(&target.topic, error) } else { error })
     }
 
-    async fn call(&self, session: &Session, target: &Target) -> Result<(), Error> {
+    async fn call(&self, session: &Session, target: &Target, table: &Table) -> Result<(), Error> {
         let channel = &*target.channel;
         let mut parameters: Vec<(&(dyn ToSql + Sync), Type)> =
             vec![(&channel, Type::TEXT), (&self.payloads, Type::TEXT_ARRAY)];
         let mut statement = NOTIFY;
         if !self.keys.is_empty() {
             parameters.extend([(&self.keys as _, Type::BYTEA_ARRAY), (&self.envelopes as _, Type::BYTEA_ARRAY)]);
-            statement = SPILL;
+            statement = &table.insert;
         }
         session.answer(&target.call(), session.client().query_typed(statement, &parameters)).await.map(drop)
     }

@@ -1,4 +1,4 @@
-//! The table for messages that are too large for a notification.
+//! [`Table`], for messages that are too large for a notification.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,51 +7,91 @@ use std::time::Duration;
 use bytes::Bytes;
 use chappe_core::{Error, ErrorKind};
 use tokio::time::sleep;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::hub::Hub;
 use super::wire::Pointer;
 use crate::client::{Backoff, Link, Session};
 use crate::error::Call;
 
-/// Makes the table. The lock has those who do it at once do it one after the other, which `IF NOT EXISTS`
-/// does not.
-const CREATE: &str = "\
-SELECT pg_advisory_xact_lock(4846791580151137121);
-CREATE UNLOGGED TABLE IF NOT EXISTS chappe_bus_spill (
-  id bytea PRIMARY KEY,
-  at timestamptz NOT NULL DEFAULT clock_timestamp(),
-  envelope bytea NOT NULL
-);
-CREATE INDEX IF NOT EXISTS chappe_bus_spill_at ON chappe_bus_spill (at);
-";
+/// By the catalogue, which everybody may read.
+const THERE: &str = "SELECT count(*) > 0, count(c.oid) > 0 FROM pg_namespace n \
+    LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = 'bus_spill' WHERE n.nspname = $1";
 
-const EXISTS: &str = "SELECT to_regclass('chappe_bus_spill') IS NOT NULL";
-const FETCH: &str = "SELECT id, envelope FROM chappe_bus_spill WHERE id = ANY($1)";
-const SWEEP: &str = "DELETE FROM chappe_bus_spill WHERE at < clock_timestamp() - $1 * interval '1 second'";
-
-/// Makes the table unless it is there, which takes the right to do so only if it is not.
-pub(super) async fn create(session: &Session, name: &str) -> Result<(), Error> {
-    let call = Call { doing: "make table chappe_bus_spill for", name, writes: false };
-    let there = session.answer(&call, session.client().query_typed_one(EXISTS, &[])).await?;
-    if !there.get::<_, bool>(0) {
-        session.answer(&call, session.client().batch_execute(CREATE)).await?;
-    }
-    Ok(())
+/// The table of a schema.
+pub(super) struct Table {
+    schema: Arc<str>,
+    pub(super) insert: String,
+    fetch: String,
+    sweep: String,
 }
 
-/// Deletes the rows that are older than `retention`.
-pub(super) async fn sweep(session: Arc<Session>, name: Arc<str>, retention: Duration) {
-    let call = Call { doing: "delete old large messages of", name: &name, writes: false };
-    let seconds = retention.as_secs_f64();
-    let parameters = [(&seconds as _, Type::FLOAT8)];
-    if let Err(error) = session.answer(&call, session.client().query_typed(SWEEP, &parameters)).await {
-        tracing::warn!(bus = %name, %error, "old large messages are left in the table");
+impl Table {
+    /// The statements for a schema, whose name is an identifier.
+    pub(super) fn new(schema: Arc<str>) -> Self {
+        let table = format!("{schema}.bus_spill");
+        Self {
+            // One transaction, so that no notification is without its row. The table is not logged, so that the
+            // lock that notifying takes is not held while a disk writes.
+            insert: format!(
+                "WITH spilled AS (INSERT INTO {table} (id, envelope) SELECT * FROM unnest($3::bytea[], $4::bytea[])) \
+                 SELECT count(pg_notify($1, payload)) FROM unnest($2::text[]) payload"
+            ),
+            fetch: format!("SELECT id, envelope FROM {table} WHERE id = ANY($1)"),
+            sweep: format!("DELETE FROM {table} WHERE at < clock_timestamp() - $1 * interval '1 second'"),
+            schema,
+        }
+    }
+
+    /// Makes the table unless it is there, which takes the right to do so only if it is not.
+    pub(super) async fn create(&self, session: &Session, name: &str) -> Result<(), Error> {
+        let call = Call { doing: "make a table for large messages of", name, writes: false };
+        let schema = &self.schema;
+        let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&&**schema, Type::TEXT)];
+        let there = session.answer(&call, session.client().query_typed_one(THERE, &parameters)).await?;
+        let (has_schema, has_table): (bool, bool) = (there.get(0), there.get(1));
+        if !has_table {
+            let create = self.statements(!has_schema);
+            session.answer(&call, session.client().batch_execute(&create)).await?;
+        }
+        Ok(())
+    }
+
+    /// One transaction. The lock has those who do it at once do it one after the other, which `IF NOT EXISTS`
+    /// does not.
+    fn statements(&self, with_schema: bool) -> String {
+        let schema = &self.schema;
+        let create_schema = if with_schema { format!("CREATE SCHEMA IF NOT EXISTS {schema};") } else { String::new() };
+        format!(
+            "SELECT pg_advisory_xact_lock(4846791580151137121); {create_schema}
+             CREATE UNLOGGED TABLE IF NOT EXISTS {schema}.bus_spill (
+               id bytea PRIMARY KEY, at timestamptz NOT NULL DEFAULT clock_timestamp(), envelope bytea NOT NULL);
+             CREATE INDEX IF NOT EXISTS bus_spill_at ON {schema}.bus_spill (at);"
+        )
+    }
+
+    /// Deletes the rows that are older than `retention`.
+    pub(super) async fn sweep(self: Arc<Self>, session: Arc<Session>, name: Arc<str>, retention: Duration) {
+        let call = Call { doing: "delete old large messages of", name: &name, writes: false };
+        let seconds = retention.as_secs_f64();
+        let parameters = [(&seconds as _, Type::FLOAT8)];
+        if let Err(error) = session.answer(&call, session.client().query_typed(&self.sweep, &parameters)).await {
+            tracing::warn!(bus = %name, %error, "old large messages are left in their table");
+        }
+    }
+
+    async fn fetch(&self, link: &Link, name: &str, pointers: &[Pointer]) -> Result<HashMap<Vec<u8>, Bytes>, Error> {
+        let session = link.session().await?;
+        let call = Call { doing: "fetch large messages of", name, writes: false };
+        let keys: Vec<Vec<u8>> = pointers.iter().map(Pointer::key).collect();
+        let parameters = [(&keys as _, Type::BYTEA_ARRAY)];
+        let rows = session.answer(&call, session.client().query_typed(&self.fetch, &parameters)).await?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get::<_, Vec<u8>>(1).into())).collect())
     }
 }
 
 /// Fetches large messages for the subscribers; runs until it is dropped.
-pub(super) async fn run(hub: Arc<Hub>, link: Arc<Link>, name: Arc<str>) {
+pub(super) async fn run(hub: Arc<Hub>, link: Arc<Link>, table: Arc<Table>, name: Arc<str>) {
     let mut backoff = Backoff::default();
     loop {
         hub.spilled.notified().await;
@@ -60,7 +100,7 @@ pub(super) async fn run(hub: Arc<Hub>, link: Arc<Link>, name: Arc<str>) {
             if pointers.is_empty() {
                 break;
             }
-            match fetch(&link, &name, &pointers).await {
+            match table.fetch(&link, &name, &pointers).await {
                 Ok(rows) => {
                     backoff = Backoff::default();
                     if rows.len() < pointers.len() {
@@ -81,13 +121,4 @@ pub(super) async fn run(hub: Arc<Hub>, link: Arc<Link>, name: Arc<str>) {
             }
         }
     }
-}
-
-async fn fetch(link: &Link, name: &str, pointers: &[Pointer]) -> Result<HashMap<Vec<u8>, Bytes>, Error> {
-    let session = link.session().await?;
-    let call = Call { doing: "fetch large messages of", name, writes: false };
-    let keys: Vec<Vec<u8>> = pointers.iter().map(Pointer::key).collect();
-    let parameters = [(&keys as _, Type::BYTEA_ARRAY)];
-    let rows = session.answer(&call, session.client().query_typed(FETCH, &parameters)).await?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get::<_, Vec<u8>>(1).into())).collect())
 }

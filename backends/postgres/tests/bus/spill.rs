@@ -71,7 +71,7 @@ async fn a_large_message_that_was_deleted_is_a_gap_and_messages_go_on() {
     assert_eq!(next(&mut subscription, 1).await, ["1"]);
     assert!(is_silent(&mut subscription).await, "what is behind a large message waits for it");
 
-    let delete = "DELETE FROM chappe_bus_spill WHERE length(envelope) BETWEEN 9000 AND 9100";
+    let delete = "DELETE FROM chappe.bus_spill WHERE length(envelope) BETWEEN 9000 AND 9100";
     client(&raw_config()).await.execute(delete, &[]).await.unwrap();
     relay.heal().await;
     publish(&publisher, ["5"]).await;
@@ -90,7 +90,7 @@ async fn old_large_messages_are_deleted_by_those_who_publish() {
 
     publish(&bus, ["x".repeat(7_777)]).await;
     let left = async || {
-        let count = "SELECT count(*) FROM chappe_bus_spill WHERE length(envelope) BETWEEN 7777 AND 7877";
+        let count = "SELECT count(*) FROM chappe.bus_spill WHERE length(envelope) BETWEEN 7777 AND 7877";
         rows.query_one(count, &[]).await.unwrap().get::<_, i64>(0)
     };
     while left().await > 0 {
