@@ -15,10 +15,18 @@ use crate::PgConfig;
 pub(crate) struct Call<'a> {
     /// What follows "cannot".
     pub(crate) doing: &'static str,
-    /// The queue or bus it is done to.
+    /// What it is done to: a queue, a bus, a schema.
+    pub(crate) what: &'static str,
+    /// Its name.
     pub(crate) name: &'a str,
     /// Whether it matters if it was carried out all the same.
     pub(crate) writes: bool,
+}
+
+impl Call<'_> {
+    fn start(&self) -> String {
+        format!("cannot {} {} {}", self.doing, self.what, self.name)
+    }
 }
 
 /// What the server answered: the source of an [`Error`] that came of an answer.
@@ -48,7 +56,7 @@ impl StdError for PgError {}
 
 /// What a statement failed with.
 pub(crate) fn of_call(error: tokio_postgres::Error, call: &Call<'_>) -> Error {
-    let start = format!("cannot {} {}", call.doing, call.name);
+    let start = call.start();
     if let Some(answer) = error.as_db_error() {
         let code = answer.code().clone();
         let (kind, way_out) = of_state(&code);
@@ -88,12 +96,12 @@ pub(crate) fn of_connecting(error: tokio_postgres::Error, config: &PgConfig) -> 
 
 /// What a call comes to that found its connection at its end: nothing was sent.
 pub(crate) fn of_end(call: &Call<'_>, why: &str) -> Error {
-    Error::new(ErrorKind::Unavailable, format!("cannot {} {}: {why}", call.doing, call.name))
+    Error::new(ErrorKind::Unavailable, format!("{}: {why}", call.start()))
 }
 
 /// What a call comes to that was not answered.
 pub(crate) fn of_silence(call: &Call<'_>, limit: Duration) -> Error {
-    let text = format!("cannot {} {}: no answer within {limit:?}", call.doing, call.name);
+    let text = format!("{}: no answer within {limit:?}", call.start());
     let error = Error::new(ErrorKind::Timeout, text);
     if call.writes { error.ambiguous() } else { error }
 }

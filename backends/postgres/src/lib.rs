@@ -2,13 +2,19 @@
 //! publishing, and a `NOTIFY` bus.
 
 mod bus;
-#[allow(dead_code, unused_imports, reason = "until there is a queue")]
 mod client;
 mod error;
+mod publish;
+mod queue;
+mod store;
+mod wire;
 
-pub use bus::{PgBus, PgBusBuilder, PgBusPublisher, PgBusTopic, PgSubscription};
+pub use bus::{PgBus, PgBusPublisher, PgBusTopic, PgSubscription};
 pub use client::PgConfig;
 pub use error::PgError;
+pub use publish::{PgPublisher, PgTopic};
+pub use queue::{PgConsumer, PgLease, PgQueue, PgReceipt};
+pub use store::PgStore;
 
 /// What OpenTelemetry calls PostgreSQL.
 const SYSTEM: &str = "postgresql";

@@ -13,8 +13,8 @@ use super::publish::Sender;
 use super::spill::Table;
 use super::subscription::PgSubscription;
 use super::{listener, spill};
-use crate::PgConfig;
 use crate::client::{Link, Vitals};
+use crate::{PgConfig, PgStore};
 
 /// The part of the handle's health that the connection for statements is.
 const PART: usize = 0;
@@ -25,14 +25,12 @@ const MAX_BATCH: (usize, usize) = (1_000, 16 << 20);
 const MAX_MESSAGE_BYTES: usize = 16 << 20;
 
 /// How to connect, and what for.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Options {
     pub(super) topic: Arc<str>,
-    pub(super) config: PgConfig,
+    pub(super) store: PgStore,
     /// What to listen on, where that is another connection.
     pub(super) direct: Option<PgConfig>,
-    /// Where the table for large messages is: an identifier.
-    pub(super) schema: Arc<str>,
     pub(super) spill_retention: Duration,
 }
 
@@ -59,9 +57,9 @@ impl Handle {
         capabilities.confirmed = false;
         let vitals = Vitals::new();
         let hub = Arc::new(Hub::new(vitals.status().clone()));
-        let link = Link::new(options.config.clone(), &vitals, PART);
+        let link = Link::new(options.store.config().clone(), &vitals, PART);
         let sender = AsyncMutex::new(Sender::new(hub.origin));
-        let table = Arc::new(Table::new(Arc::clone(&options.schema)));
+        let table = Arc::new(Table::new(&options.store));
         Self { options, capabilities, link, sender, table, vitals, hub, tasks: OnceLock::new() }
     }
 
@@ -102,8 +100,8 @@ impl Handle {
     /// Has the listener run, if it does not yet.
     fn start(&self) {
         self.tasks.get_or_init(|| {
-            let Options { topic, config, direct, .. } = &self.options;
-            let config = direct.as_ref().unwrap_or(config).clone();
+            let Options { topic, store, direct, .. } = &self.options;
+            let config = direct.as_ref().unwrap_or(store.config()).clone();
             let listener = listener::run(Arc::clone(&self.hub), config, Arc::clone(topic), self.vitals.clone());
             let table = Arc::clone(&self.table);
             let fetcher = spill::run(Arc::clone(&self.hub), Arc::clone(&self.link), table, Arc::clone(topic));

@@ -121,7 +121,7 @@ impl Hub {
                 }
             }
             if let Some(failure) = progress.borrow_and_update().as_ref().filter(|failure| failure.number > before) {
-                let text = format!("cannot subscribe to {}: {}", line.topic, failure.text);
+                let text = format!("cannot subscribe to bus {}: {}", line.topic, failure.text);
                 return Err(Error::new(failure.kind, text));
             }
             progress.changed().await.expect("the hub holds the sender");

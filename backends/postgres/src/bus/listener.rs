@@ -60,8 +60,9 @@ impl Listener<'_> {
         let name = self.name;
         tokio::select! {
             biased;
-            why = session.ended() => {
-                Error::new(ErrorKind::Unavailable, format!("cannot listen for {name}: {why}"))
+            () = session.when_ended() => {
+                let why = session.why();
+                Error::new(ErrorKind::Unavailable, format!("cannot listen for bus {name}: {why}"))
             }
             error = self.keep(&session, vitals, backoff) => error,
         }
@@ -136,7 +137,7 @@ impl Listener<'_> {
             None => Ok(()),
             Some(channel) => {
                 let text = format!(
-                    "cannot listen for {}: the session does not listen to channel {channel:?} any more; behind a \
+                    "cannot listen for bus {}: the session does not listen to channel {channel:?} any more; behind a \
                      pooler in transaction mode, give the bus a direct connection to listen on",
                     self.name
                 );
@@ -158,7 +159,7 @@ impl Listener<'_> {
     }
 
     fn call(&self) -> Call<'_> {
-        Call { doing: "listen for", name: self.name, writes: false }
+        Call { doing: "listen for", what: "bus", name: self.name, writes: false }
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chappe_core::backend::{Backend, Broadcast, Outgoing, PublishCapabilities, Publisher, Status, SubscribeOptions};
 use chappe_core::{Batched, Error};
 
-mod builder;
+mod address;
 mod channel;
 mod handle;
 mod hub;
@@ -18,13 +19,15 @@ mod subscription;
 mod topic;
 mod wire;
 
-pub use builder::PgBusBuilder;
 pub use subscription::PgSubscription;
 pub use topic::{PgBusPublisher, PgBusTopic};
 
-use crate::PgConfig;
+use crate::{PgConfig, PgStore};
 use handle::{Handle, Options};
 use publish::Target;
+
+/// How long large messages are kept.
+const SPILL_RETENTION: Duration = Duration::from_secs(300);
 
 /// A bus in a PostgreSQL database: whoever is subscribed to a topic, in whatever process, gets a copy of
 /// what is published to it, and nobody settles anything.
@@ -39,10 +42,11 @@ use publish::Target;
 /// ```no_run
 /// use chappe_core::Topic;
 /// use chappe_core::backend::{Broadcast, Signal, SubscribeOptions, Subscription};
-/// use chappe_postgres::{PgBus, PgConfig};
+/// use chappe_postgres::{PgBus, PgStore};
 ///
 /// # async fn example() -> Result<(), chappe_core::Error> {
-/// let bus = PgBus::new(PgConfig::from_url("postgres://app@db.example/app")?, "prices");
+/// let store = PgStore::from_url("postgres://app:secret@db.example/app")?;
+/// let bus = PgBus::new(&store, "prices");
 /// let mut subscription = bus.subscribe("prices", SubscribeOptions::new()).await?;
 ///
 /// bus.topic("prices").publish("EUR 1.07").await?;
@@ -56,16 +60,30 @@ use publish::Target;
 pub struct PgBus(Arc<Handle>, Target);
 
 impl PgBus {
-    /// A bus whose [`Publisher`] publishes to `topic`. It connects when it is first used, within a runtime
-    /// of tokio.
+    /// The bus of a database, whose [`Publisher`] publishes to `topic`. It connects when it is first used,
+    /// within a runtime of tokio.
+    ///
+    /// It needs none of the tables of a store, only its own for [large messages](Self::create_spill_table).
     #[must_use]
-    pub fn new(config: PgConfig, topic: impl Into<Arc<str>>) -> Self {
-        Self::builder(config, topic).build()
+    pub fn new(store: &PgStore, topic: impl Into<Arc<str>>) -> Self {
+        let (topic, store) = (topic.into(), store.clone());
+        Self::with(Options { topic, store, direct: None, spill_retention: SPILL_RETENTION })
     }
 
-    /// A bus with options.
-    pub fn builder(config: PgConfig, topic: impl Into<Arc<str>>) -> PgBusBuilder {
-        PgBusBuilder::new(config, topic.into())
+    /// Listens on a connection of its own kind. Needed where the other leads through a pooler that hands out
+    /// sessions by transaction, such as PgBouncer in its transaction mode: what a session listens to is lost
+    /// there, and so subscribing is refused. Like all options, this makes it another handle.
+    #[must_use]
+    pub fn direct(self, config: PgConfig) -> Self {
+        self.change(|options| options.direct = Some(config))
+    }
+
+    /// Keeps messages that are too large for a notification for this long, five minutes by default. A
+    /// subscriber that has not fetched one by then has a [`Gap`](chappe_core::backend::Signal::Gap) instead.
+    /// They are deleted by those who publish such messages, now and then.
+    #[must_use]
+    pub fn spill_retention(self, retention: Duration) -> Self {
+        self.change(|options| options.spill_retention = retention)
     }
 
     /// Another handle on the same bus, with an identity, connections, health, counters, subscriptions and an
@@ -87,7 +105,7 @@ impl PgBus {
         PgBusPublisher::new(Arc::clone(&self.0), Target::new(name.into()))
     }
 
-    /// Makes the table for large messages, `bus_spill` in the [schema](PgBusBuilder::schema), and the schema,
+    /// Makes the table for large messages, `bus_spill` in the schema of the store, and the schema,
     /// unless they are there. Needed only where those who publish may not make them themselves, as they do
     /// with their first large message: publishers take the right to insert, select and delete, subscribers to
     /// select.
@@ -114,6 +132,12 @@ impl PgBus {
     #[must_use]
     pub fn ignored(&self) -> u64 {
         self.0.hub().ignored()
+    }
+
+    fn change(self, change: impl FnOnce(&mut Options)) -> Self {
+        let mut options = self.0.options.clone();
+        change(&mut options);
+        Self::with(options)
     }
 
     fn with(options: Options) -> Self {

@@ -76,7 +76,7 @@ impl Target {
     }
 
     fn call(&self) -> Call<'_> {
-        Call { doing: "publish to", name: &self.topic, writes: true }
+        Call { doing: "publish to", what: "bus", name: &self.topic, writes: true }
     }
 }
 
@@ -143,7 +143,7 @@ impl Handle {
         }
         let ready = async { (self.sender.lock().await, self.link.session().await) };
         let Ok((mut sender, session)) = timeout(PATIENCE, ready).await else {
-            let text = format!("cannot publish to {}: those before it take too long", target.topic);
+            let text = format!("cannot publish to bus {}: those before it take too long", target.topic);
             return Err(Error::new(ErrorKind::Timeout, text));
         };
         // It may have been closed meanwhile.
@@ -217,7 +217,7 @@ impl Sealed<'_> {
 
 fn full(topic: &str, error: Error) -> Error {
     let text = format!(
-        "cannot publish to {topic}: the server's queue of notifications is full, as a session that listens has been \
+        "cannot publish to bus {topic}: the server's queue of notifications is full, as a session that listens has been \
          in a transaction for too long"
     );
     Error::new(ErrorKind::Throttled, text).with_source(error)

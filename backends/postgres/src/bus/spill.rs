@@ -11,6 +11,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::hub::Hub;
 use super::wire::Pointer;
+use crate::PgStore;
 use crate::client::{Backoff, Link, Session};
 use crate::error::Call;
 
@@ -20,15 +21,15 @@ const THERE: &str = "SELECT count(*) > 0, count(c.oid) > 0 FROM pg_namespace n \
 
 /// The table of a schema.
 pub(super) struct Table {
-    schema: Arc<str>,
+    schema: Box<str>,
     pub(super) insert: String,
     fetch: String,
     sweep: String,
 }
 
 impl Table {
-    /// The statements for a schema, whose name is an identifier.
-    pub(super) fn new(schema: Arc<str>) -> Self {
+    pub(super) fn new(store: &PgStore) -> Self {
+        let schema = store.schema_name();
         let table = format!("{schema}.bus_spill");
         Self {
             // One transaction, so that no notification is without its row. The table is not logged, so that the
@@ -39,13 +40,13 @@ impl Table {
             ),
             fetch: format!("SELECT id, envelope FROM {table} WHERE id = ANY($1)"),
             sweep: format!("DELETE FROM {table} WHERE at < clock_timestamp() - $1 * interval '1 second'"),
-            schema,
+            schema: schema.into(),
         }
     }
 
     /// Makes the table unless it is there, which takes the right to do so only if it is not.
     pub(super) async fn create(&self, session: &Session, name: &str) -> Result<(), Error> {
-        let call = Call { doing: "make a table for large messages of", name, writes: false };
+        let call = Call { doing: "make a table for large messages of", what: "bus", name, writes: false };
         let schema = &self.schema;
         let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&&**schema, Type::TEXT)];
         let there = session.answer(&call, session.client().query_typed_one(THERE, &parameters)).await?;
@@ -72,7 +73,7 @@ impl Table {
 
     /// Deletes the rows that are older than `retention`.
     pub(super) async fn sweep(self: Arc<Self>, session: Arc<Session>, name: Arc<str>, retention: Duration) {
-        let call = Call { doing: "delete old large messages of", name: &name, writes: false };
+        let call = Call { doing: "delete old large messages of", what: "bus", name: &name, writes: false };
         let seconds = retention.as_secs_f64();
         let parameters = [(&seconds as _, Type::FLOAT8)];
         if let Err(error) = session.answer(&call, session.client().query_typed(&self.sweep, &parameters)).await {
@@ -82,7 +83,7 @@ impl Table {
 
     async fn fetch(&self, link: &Link, name: &str, pointers: &[Pointer]) -> Result<HashMap<Vec<u8>, Bytes>, Error> {
         let session = link.session().await?;
-        let call = Call { doing: "fetch large messages of", name, writes: false };
+        let call = Call { doing: "fetch large messages of", what: "bus", name, writes: false };
         let keys: Vec<Vec<u8>> = pointers.iter().map(Pointer::key).collect();
         let parameters = [(&keys as _, Type::BYTEA_ARRAY)];
         let rows = session.answer(&call, session.client().query_typed(&self.fetch, &parameters)).await?;

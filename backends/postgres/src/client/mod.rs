@@ -8,5 +8,5 @@ mod session;
 
 pub(crate) use backoff::Backoff;
 pub use config::PgConfig;
-pub(crate) use link::{Link, Vitals};
+pub(crate) use link::{Link, Listen, Vitals};
 pub(crate) use session::Session;

@@ -20,7 +20,7 @@ use crate::error::{self, Call};
 pub(crate) const ANSWER: Duration = Duration::from_secs(10);
 
 /// A connection that lives until the server or the network ends it, [`end`](Self::end) is called, or the
-/// session is dropped.
+/// session is dropped: then what was sent is still answered, and the server is told goodbye.
 pub(crate) struct Session {
     client: Client,
     driver: JoinHandle<()>,
@@ -61,13 +61,6 @@ impl Session {
         *self.ended.borrow() || self.client.is_closed()
     }
 
-    /// Waits for the end of the connection, and says how it came.
-    pub(crate) async fn ended(&self) -> String {
-        // An error would mean that nobody can tell any more, which is an end as well.
-        let _ = self.ended.clone().wait_for(|ended| *ended).await;
-        self.why()
-    }
-
     /// Cuts the connection: whoever waits for an answer hears of it.
     pub(crate) fn end(&self, why: impl Into<String>) {
         let _ = self.error.set(why.into());
@@ -99,7 +92,7 @@ impl Session {
     }
 
     /// Resolves at the end of the connection, without keeping the session.
-    pub(super) fn when_ended(&self) -> impl Future<Output = ()> + Send + use<> {
+    pub(crate) fn when_ended(&self) -> impl Future<Output = ()> + Send + use<> {
         let mut ended = self.ended.clone();
         async move {
             let _ = ended.wait_for(|ended| *ended).await;
@@ -107,16 +100,8 @@ impl Session {
     }
 
     /// How the connection ended.
-    pub(super) fn why(&self) -> String {
+    pub(crate) fn why(&self) -> String {
         self.error.get().cloned().unwrap_or_else(|| "the connection was closed".to_owned())
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        // What was sent is dropped with the client; a server reads a cut connection as the end of a session.
-        self.driver.abort();
-        self.ending.send_replace(true);
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chappe_conformance::{BroadcastHarness, BusFixture, Faults, Timing, run_broadcast};
 use chappe_core::backend::Broadcast;
 use chappe_core::{DynBroadcast, Error};
-use chappe_postgres::PgBus;
+use chappe_postgres::{PgBus, PgStore};
 
 use crate::support::{relay, relayed};
 
@@ -25,7 +25,7 @@ where
         let relay = Arc::new(relay().await);
         let (config, topic) = (relayed(&relay), topic.to_owned());
         let wrap = self.0;
-        let open = move || ready(Ok(wrap(PgBus::new(config.clone(), topic.as_str()))));
+        let open = move || ready(Ok(wrap(PgBus::new(&PgStore::new(config.clone()), topic.as_str()))));
         let cut = Arc::clone(&relay);
         let disconnect = move || {
             cut.cut();

@@ -7,12 +7,12 @@ use std::time::Duration;
 use chappe_conformance::Direction;
 use chappe_core::backend::{Backend, Broadcast, PublishResult, ReconnectGuard, SubscribeOptions};
 use chappe_core::{ErrorKind, Message};
-use chappe_postgres::{PgBus, PgConfig};
+use chappe_postgres::{PgBus, PgConfig, PgStore};
 use tokio::time::{Instant, timeout};
 
 use crate::cluster::Cluster;
 use crate::support::{
-    becomes, client, config, fresh_name, next, publish, raw_config, relay, relayed, subscribe, try_publish,
+    at, becomes, client, config, fresh_name, next, publish, raw_config, relay, relayed, store, subscribe, try_publish,
 };
 
 /// How soon a silent connection must be noticed.
@@ -36,7 +36,7 @@ async fn terminate(name: &str) {
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
 async fn a_terminated_listener_listens_again_and_tells_of_the_gap() {
     let (topic, name) = (fresh_name(), fresh_name());
-    let bus = PgBus::builder(config(), topic.as_str()).direct(config().application_name(name.as_str())).build();
+    let bus = PgBus::new(&store(), topic.as_str()).direct(config().application_name(name.as_str()));
     let mut subscriptions = vec![subscribe(&bus, &topic).await, subscribe(&bus, &topic).await];
     let mut elsewhere = subscribe(&bus, &format!("{topic}-2")).await;
     publish(&bus, ["before"]).await;
@@ -64,7 +64,7 @@ async fn a_terminated_listener_listens_again_and_tells_of_the_gap() {
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
 async fn every_reconnect_is_a_gap_of_its_own_and_new_subscribers_have_none() {
     let (topic, name) = (fresh_name(), fresh_name());
-    let bus = PgBus::builder(config(), topic.as_str()).direct(config().application_name(name.as_str())).build();
+    let bus = PgBus::new(&store(), topic.as_str()).direct(config().application_name(name.as_str()));
     let mut subscription = subscribe(&bus, &topic).await;
 
     for epoch in 2..=4 {
@@ -84,7 +84,7 @@ async fn every_reconnect_is_a_gap_of_its_own_and_new_subscribers_have_none() {
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
 async fn a_silent_connection_is_noticed_and_replaced() {
     let (relay, topic) = (relay().await, fresh_name());
-    let bus = PgBus::builder(config(), topic.as_str()).direct(relayed(&relay)).build();
+    let bus = PgBus::new(&store(), topic.as_str()).direct(relayed(&relay));
     let mut subscription = subscribe(&bus, &topic).await;
     let (calls, _guard) = counter(&bus);
     let start = Instant::now();
@@ -105,8 +105,8 @@ async fn a_silent_connection_is_noticed_and_replaced() {
 #[tokio::test]
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
 async fn a_restarted_server_is_found_again() {
-    let mut cluster = Cluster::start().await;
-    let bus = PgBus::new(PgConfig::new(&cluster.config()), fresh_name());
+    let cluster = Cluster::start().await;
+    let bus = PgBus::new(&PgStore::new(PgConfig::new(&at(&raw_config(), cluster.addr()))), fresh_name());
     let mut subscription = subscribe(&bus, bus.destination()).await;
     publish(&bus, ["before".to_owned(), "x".repeat(10_000)]).await;
     assert_eq!(next(&mut subscription, 2).await, ["before", "10000 bytes"]);
@@ -116,7 +116,7 @@ async fn a_restarted_server_is_found_again() {
     becomes(&bus, false, 1).await;
     let refused = try_publish(&bus, ["nobody is there"]).await;
     let unsubscribed = bus.subscribe("another topic", SubscribeOptions::new()).await;
-    cluster.restart().await;
+    cluster.again().await;
     becomes(&bus, true, 2).await;
     publish(&bus, ["after".to_owned(), "x".repeat(10_001)]).await;
 
@@ -130,7 +130,7 @@ async fn a_restarted_server_is_found_again() {
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
 async fn a_publish_whose_answer_is_lost_is_ambiguous_and_the_next_goes_through() {
     let (relay, topic) = (relay().await, fresh_name());
-    let bus = PgBus::builder(relayed(&relay), topic.as_str()).direct(config()).build();
+    let bus = PgBus::new(&PgStore::new(relayed(&relay)), topic.as_str()).direct(config());
     let mut subscription = subscribe(&bus, &topic).await;
     publish(&bus, ["1"]).await;
 
@@ -150,7 +150,7 @@ async fn a_publish_whose_answer_is_lost_is_ambiguous_and_the_next_goes_through()
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
 async fn a_publish_that_did_not_go_through_and_was_not_refused_is_a_gap() {
     let (relay, topic) = (relay().await, fresh_name());
-    let bus = PgBus::builder(relayed(&relay), topic.as_str()).direct(config()).build();
+    let bus = PgBus::new(&PgStore::new(relayed(&relay)), topic.as_str()).direct(config());
     let mut subscription = subscribe(&bus, &topic).await;
     publish(&bus, ["1"]).await;
 
@@ -166,7 +166,7 @@ async fn a_publish_that_did_not_go_through_and_was_not_refused_is_a_gap() {
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
 async fn a_publish_that_is_given_up_leaves_the_bus_usable() {
     let (relay, topic) = (relay().await, fresh_name());
-    let bus = PgBus::builder(relayed(&relay), topic.as_str()).direct(config()).build();
+    let bus = PgBus::new(&PgStore::new(relayed(&relay)), topic.as_str()).direct(config());
     let mut subscription = subscribe(&bus, &topic).await;
     publish(&bus, ["1"]).await;
 
@@ -183,7 +183,7 @@ async fn a_publish_that_is_given_up_leaves_the_bus_usable() {
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
 async fn nothing_is_missing_without_a_gap_while_connections_are_cut() {
     let (relay, topic) = (relay().await, fresh_name());
-    let bus = PgBus::builder(config(), topic.as_str()).direct(relayed(&relay)).build();
+    let bus = PgBus::new(&store(), topic.as_str()).direct(relayed(&relay));
     let options = SubscribeOptions::new().buffer(std::num::NonZeroUsize::new(100_000).unwrap());
     let mut subscription = bus.subscribe(&topic, options).await.unwrap();
     let publisher = bus.clone();

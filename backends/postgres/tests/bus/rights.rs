@@ -2,7 +2,7 @@
 
 use chappe_core::ErrorKind;
 use chappe_core::backend::{Backend, Broadcast, PublishResult, SubscribeOptions};
-use chappe_postgres::{PgBus, PgConfig};
+use chappe_postgres::{PgBus, PgConfig, PgStore};
 use tokio_postgres::{Client, Config};
 
 use crate::support::{client, fresh_name, next, publish, raw_config, subscribe, try_publish};
@@ -28,11 +28,11 @@ impl Guest {
     }
 
     fn owner(&self, topic: &str) -> PgBus {
-        PgBus::new(PgConfig::new(&self.owner), topic)
+        PgBus::new(&PgStore::new(PgConfig::new(&self.owner)), topic)
     }
 
     fn guest(&self, topic: &str) -> PgBus {
-        PgBus::new(PgConfig::new(&self.guest), topic)
+        PgBus::new(&PgStore::new(PgConfig::new(&self.guest)), topic)
     }
 
     async fn grant(&self, rights: &str) {
@@ -93,7 +93,7 @@ async fn a_wrong_place_is_told_at_once_without_secrets() {
         let mut config = raw_config();
         config.password("hunter2");
         change(&mut config);
-        PgBus::new(PgConfig::new(&config), "t")
+        PgBus::new(&PgStore::new(PgConfig::new(&config)), "t")
     };
     let missing = config(|config| _ = config.dbname("no_such_database"));
     let stranger = config(|config| _ = config.user("nobody_we_know"));

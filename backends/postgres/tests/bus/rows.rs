@@ -4,16 +4,16 @@ use std::time::{Duration, SystemTime};
 
 use chappe_core::backend::{Backend, Broadcast, Signal, SubscribeOptions, Subscription};
 use chappe_core::{ErrorKind, Message, Topic};
-use chappe_postgres::PgBus;
+use chappe_postgres::{PgBus, PgStore};
 
 use crate::support::{
-    client, config, fresh_name, is_silent, next, publish, raw_config, signals, subscribe, try_publish,
+    client, config, fresh_name, is_silent, next, publish, raw_config, signals, store, subscribe, try_publish,
 };
 
 #[tokio::test]
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
 async fn equal_messages_of_one_batch_all_arrive() {
-    let bus = PgBus::new(config(), fresh_name());
+    let bus = PgBus::new(&store(), fresh_name());
     let mut subscription = subscribe(&bus, bus.destination()).await;
 
     publish(&bus, ["same"; 50]).await;
@@ -25,7 +25,7 @@ async fn equal_messages_of_one_batch_all_arrive() {
 #[tokio::test]
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
 async fn topics_of_any_length_and_characters_do_not_mix() {
-    let bus = PgBus::new(config(), "unused");
+    let bus = PgBus::new(&store(), "unused");
     let plain = fresh_name();
     // What the server would cut off at 63 bytes is where they differ.
     let long = format!("{plain}-{}", "x".repeat(60));
@@ -50,7 +50,7 @@ async fn topics_of_any_length_and_characters_do_not_mix() {
 #[tokio::test]
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
 async fn a_clone_is_the_same_participant_and_a_fork_is_another() {
-    let bus = PgBus::new(config(), fresh_name());
+    let bus = PgBus::new(&store(), fresh_name());
     let fork = bus.fork();
     let no_echo = SubscribeOptions::new().echo(false);
     let mut of_bus = bus.subscribe(bus.destination(), no_echo.clone()).await.unwrap();
@@ -68,7 +68,7 @@ async fn a_clone_is_the_same_participant_and_a_fork_is_another() {
 #[tokio::test]
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
 async fn every_subscriber_knows_a_message_by_the_same_id() {
-    let bus = PgBus::new(config(), fresh_name());
+    let bus = PgBus::new(&store(), fresh_name());
     let mut one = subscribe(&bus, bus.destination()).await;
     let mut other = subscribe(&bus.fork(), bus.destination()).await;
     let before = SystemTime::now();
@@ -92,7 +92,7 @@ async fn every_subscriber_knows_a_message_by_the_same_id() {
 #[tokio::test]
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
 async fn what_has_expired_is_not_delivered() {
-    let bus = PgBus::new(config(), fresh_name());
+    let bus = PgBus::new(&store(), fresh_name());
     let mut subscription = subscribe(&bus, bus.destination()).await;
     let expiring = |body: &'static str, at: SystemTime| {
         let mut message = Message::new(body);
@@ -110,7 +110,7 @@ async fn what_has_expired_is_not_delivered() {
 #[tokio::test]
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
 async fn what_others_notify_is_ignored_and_counted() {
-    let bus = PgBus::new(config(), fresh_name());
+    let bus = PgBus::new(&store(), fresh_name());
     let mut subscription = subscribe(&bus, bus.destination()).await;
     let epoch = bus.status().health().epoch;
 
@@ -129,7 +129,7 @@ async fn what_others_notify_is_ignored_and_counted() {
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
 async fn all_subscriptions_of_a_handle_share_a_session_that_listens_to_what_is_wanted() {
     let name = fresh_name();
-    let bus = PgBus::builder(config(), "unused").direct(config().application_name(name.as_str())).build();
+    let bus = PgBus::new(&store(), "unused").direct(config().application_name(name.as_str()));
     let sessions = client(&raw_config()).await;
     let last = async || {
         let statement = "SELECT query FROM pg_stat_activity WHERE application_name = $1";
@@ -167,7 +167,8 @@ async fn a_handle_that_is_dropped_or_closed_leaves_no_session() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    let (closed, dropped) = (PgBus::new(config.clone(), fresh_name()), PgBus::new(config, fresh_name()));
+    let (closed, dropped) =
+        (PgBus::new(&PgStore::new(config.clone()), fresh_name()), PgBus::new(&PgStore::new(config), fresh_name()));
     let mut subscriptions = Vec::new();
     for bus in [&closed, &dropped] {
         subscriptions.push(subscribe(bus, bus.destination()).await);
@@ -189,7 +190,7 @@ async fn a_handle_that_is_dropped_or_closed_leaves_no_session() {
 #[tokio::test]
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
 async fn a_subscriber_that_does_not_look_never_stops_the_connection() {
-    let bus = PgBus::new(config(), fresh_name());
+    let bus = PgBus::new(&store(), fresh_name());
     let block = chappe_core::backend::Overflow::Block { timeout: Duration::from_secs(600) };
     let _idle = bus.subscribe(bus.destination(), SubscribeOptions::new().overflow(block)).await.unwrap();
     let mut other = subscribe(&bus, "another topic").await;
@@ -205,7 +206,7 @@ async fn a_subscriber_that_does_not_look_never_stops_the_connection() {
 #[tokio::test]
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
 async fn a_delay_is_refused() {
-    let bus = PgBus::new(config(), fresh_name());
+    let bus = PgBus::new(&store(), fresh_name());
     let mut message = Message::new("late");
     message.set_delay(Duration::from_secs(1));
 
@@ -217,7 +218,7 @@ async fn a_delay_is_refused() {
 #[tokio::test]
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
 async fn a_subscription_may_be_given_up_while_it_is_being_made() {
-    let bus = PgBus::new(config(), fresh_name());
+    let bus = PgBus::new(&store(), fresh_name());
 
     for _ in 0..20 {
         let subscribing = bus.subscribe(bus.destination(), SubscribeOptions::new());

@@ -9,7 +9,7 @@ use chappe_core::backend::{
     Backend, Broadcast, Outgoing, PublishResult, Publisher, Signal, SubscribeOptions, Subscription,
 };
 use chappe_core::{Error, Message};
-use chappe_postgres::{PgBus, PgConfig, PgSubscription};
+use chappe_postgres::{PgBus, PgConfig, PgStore, PgSubscription};
 use tokio::time::timeout;
 use tokio_postgres::config::Host;
 use tokio_postgres::{Client, Config, NoTls};
@@ -28,6 +28,11 @@ pub(crate) fn raw_config() -> Config {
 
 pub(crate) fn config() -> PgConfig {
     PgConfig::new(&raw_config())
+}
+
+/// Where the bus of the server is.
+pub(crate) fn store() -> PgStore {
+    PgStore::new(config())
 }
 
 /// How to connect to the server through a relay.
