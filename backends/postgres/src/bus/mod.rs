@@ -37,6 +37,23 @@ const SPILL_RETENTION: Duration = Duration::from_secs(300);
 /// so that what they publish is an [echo](SubscribeOptions::echo) to its subscriptions;
 /// [`fork`](Self::fork) makes another, as another process would.
 ///
+/// | | |
+/// |---|---|
+/// | delivery | at most once, to whoever is subscribed in the same database; publishing to nobody succeeds |
+/// | order | what a handle publishes to a topic comes in that order |
+/// | what is missed | [`Gap`](chappe_core::backend::Signal::Gap) after a reconnect, where a publisher's messages have a hole, and for a large message that was deleted or may not be read; [`Lagged`](chappe_core::backend::Signal::Lagged) with the exact number for a slow subscriber |
+/// | size | 16 MiB. What is longer than a notification, about 5.9 kB, goes through a table that is not logged; what comes behind it on its topic waits until it is fetched |
+/// | content | body, attributes, id, key and times as published; a message without an id has one that is the same for every subscriber |
+/// | expired messages | are not handed out, and counted as dropped |
+/// | slow subscribers | [`Overflow`](chappe_core::backend::Overflow), each with a buffer of its own; the socket is always read, so none holds up the server or another. Publishers of other processes cannot be made to wait: with `Block` up to 16 MiB of messages are held here until there is room or the time is over |
+/// | outages | a session that is silent is noticed within 15 seconds; after every reconnect there are a new epoch, a `Gap`, and the callbacks of [`Status`] |
+/// | `subscribe` | resolves when the server has confirmed that it listens, and fails with the first attempt to connect that does |
+/// | channels | the topic itself if it is up to 63 letters, digits and `_-.:/`, else `chappe-` and a hash. What others notify there is [ignored](Self::ignored) |
+/// | idle load | six statements a minute on the session that listens |
+///
+/// A server that is full of notifications nobody has taken refuses more with
+/// [`Throttled`](chappe_core::ErrorKind::Throttled).
+///
 /// # Examples
 ///
 /// ```no_run

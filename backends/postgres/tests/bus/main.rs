@@ -5,6 +5,7 @@
 mod cluster;
 mod conformance;
 mod faults;
+mod pooler;
 mod rights;
 mod rows;
 mod spill;
