@@ -1,10 +1,11 @@
 //! The PostgreSQL backend of chappe: a durable queue with leases, order, dead letters and transactional
-//! publishing.
+//! publishing, and a bus by `NOTIFY`.
 //!
 //! - [`PgStore`] is a schema of a database: where queues are, and how to [connect](PgConfig).
 //! - [`PgQueue`] is a [`Queue`](chappe_core::backend::Queue) in it.
 //! - [`PgTopic`] publishes to one; its [publisher](PgPublisher) also [within a transaction](PgPublisher::enqueue_in)
 //!   of yours.
+//! - [`PgBus`] is a [`Broadcast`](chappe_core::backend::Broadcast): fan-out to whoever is connected.
 //! - [`PgLease`], in the extensions of every message, acknowledges it within a transaction of the handler.
 //!
 //! # Publish, fetch, settle
@@ -97,6 +98,7 @@
 //! | batches | 500 messages |
 
 mod address;
+mod bus;
 mod client;
 mod error;
 mod publish;
@@ -104,6 +106,7 @@ mod queue;
 mod store;
 mod wire;
 
+pub use bus::{PgBus, PgBusPublisher, PgBusTopic, PgSubscription};
 pub use client::PgConfig;
 pub use error::PgError;
 pub use publish::{PgPublisher, PgTopic};

@@ -31,13 +31,13 @@ impl Vitals {
         &self.status
     }
 
-    fn up(&self, part: usize) {
+    pub(crate) fn up(&self, part: usize) {
         self.change(|parts| {
             parts.insert(part, true);
         });
     }
 
-    fn down(&self, part: usize, error: impl fmt::Display) {
+    pub(crate) fn down(&self, part: usize, error: impl fmt::Display) {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner).insert(part, false);
         self.status.down(error);
     }

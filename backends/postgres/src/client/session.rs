@@ -100,7 +100,7 @@ impl Session {
     }
 
     /// How the connection ended.
-    pub(super) fn why(&self) -> String {
+    pub(crate) fn why(&self) -> String {
         self.error.get().cloned().unwrap_or_else(|| "the connection was closed".to_owned())
     }
 }
