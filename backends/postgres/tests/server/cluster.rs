@@ -1,7 +1,7 @@
 //! [`Cluster`], a server of a test's own, to be killed and started again.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -34,10 +34,6 @@ impl Cluster {
         run(initdb.stdout(Stdio::null()), true);
         cluster.again().await;
         cluster
-    }
-
-    pub(crate) fn addr(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
     pub(crate) fn url(&self) -> String {

@@ -6,7 +6,6 @@ use chappe::{Message, Topic};
 use chappe_core::ErrorKind;
 use chappe_core::backend::{Action, Queue};
 use chappe_postgres::{PgQueue, PgStore};
-use tokio_postgres::Client;
 
 use crate::support::{client, consumer, fresh_name, queue, rows, settle, store, take, url};
 
@@ -15,14 +14,13 @@ async fn kind_of_consuming(queue: &PgQueue) -> (ErrorKind, String) {
         chappe_core::backend::StopToken::never(),
         std::num::NonZeroUsize::MIN,
     );
-    let error = queue.consume(options).await.unwrap_err();
+    let error = queue.consume(options).await.expect_err("it cannot be consumed");
     (error.kind(), format!("{error} {error:?}"))
 }
 
-async fn a_schema(client: &Client) -> (String, PgStore) {
+fn a_schema() -> (String, PgStore) {
     let name = format!("s_{:x}_{:x}", std::process::id(), fastrand::u64(..));
-    let store = PgStore::from_url(&url()).unwrap().schema(&name).unwrap();
-    client.batch_execute(&format!("DROP SCHEMA IF EXISTS {name} CASCADE")).await.unwrap();
+    let store = PgStore::from_url(&url()).and_then(|store| store.schema(&name)).expect("the name is one");
     (name, store)
 }
 
@@ -30,7 +28,7 @@ async fn a_schema(client: &Client) -> (String, PgStore) {
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
 async fn tables_that_are_missing_or_of_another_version_are_told_before_any_work() {
     let client = client().await;
-    let (name, store) = a_schema(&client).await;
+    let (name, store) = a_schema();
     let queue = PgQueue::new(&store, "q");
 
     let (missing, text) = kind_of_consuming(&queue).await;

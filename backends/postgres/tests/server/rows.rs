@@ -20,10 +20,11 @@ use crate::support::{
 /// A queue whose connections go through a relay, and the relay.
 async fn relayed() -> (PgQueue, Relay) {
     store().await;
-    let (_, address) = url().split_once('@').map(|(user, rest)| (user.to_owned(), rest.to_owned())).unwrap();
-    let (address, database) = address.split_once('/').unwrap();
-    let relay = Relay::to(address).await.unwrap();
-    let store = PgStore::from_url(&format!("postgres://postgres@{}/{database}", relay.addr())).unwrap();
+    let url = url();
+    let (_, address) = url.split_once('@').expect("the URL has a user");
+    let (address, database) = address.split_once('/').expect("the URL has a database");
+    let relay = Relay::to(address).await.expect("the relay can listen");
+    let store = PgStore::from_url(&format!("postgres://postgres@{}/{database}", relay.addr())).expect("the URL is one");
     (PgQueue::new(&store, fresh_name()), relay)
 }
 
