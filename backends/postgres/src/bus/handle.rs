@@ -88,7 +88,6 @@ impl Handle {
         if self.hub.close() {
             self.stop();
             self.link.close().await;
-            self.status().down(closed(&self.options.topic));
         }
     }
 
@@ -110,6 +109,8 @@ impl Handle {
     }
 
     fn stop(&self) {
+        // Before the connections go: one that is left must not look like a reconnect.
+        self.vitals.down(listener::PART, closed(&self.options.topic));
         self.tasks.get().into_iter().flatten().for_each(AbortHandle::abort);
     }
 }

@@ -23,7 +23,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 const CHANNELS: usize = 500;
 
 /// The part of the handle's health that this connection is.
-const PART: usize = 1;
+pub(super) const PART: usize = 1;
 
 /// Listens for as long as there is a subscription or was one; runs until it is dropped.
 pub(super) async fn run(hub: Arc<Hub>, config: PgConfig, name: Arc<str>, vitals: Vitals) {
