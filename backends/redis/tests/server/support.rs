@@ -103,7 +103,7 @@ impl Drop for Own {
 fn spawn(port: u16, folder: &std::path::Path, durable: bool) -> Child {
     let mut command = Command::new(named("CHAPPE_TEST_REDIS_BIN"));
     command.args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--daemonize", "no", "--save", "", "--dir"]);
-    command.arg(folder).args(["--appendonly", if durable { "yes" } else { "no" }, "--appendfsync", "always"]);
+    command.arg(folder).args(["--appendonly", if durable { "yes" } else { "no" }]);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
