@@ -101,6 +101,10 @@ async fn secrets_are_never_told() {
         "sqs://key:hunter2@eu-west-1/1/q",
         "sns://key:hunter2@eu-west-1/1/q",
         "amqp://user:hunter2@host/q",
+        "redis://user:hunter2@host/?queue=q&lease=x",
+        "redis://user:hunter2@host/?topic=t&lease=hunter2",
+        "postgres://user:hunter2@host/db?queue=q&lease=x",
+        "postgres://user:hunter2@host/db?topic=t&password=hunter2",
     ] {
         for told in [text(connect::queue(url)).await, text(connect::server(url)).await] {
             assert!(!told.contains("hunter2"), "{url}: {told}");

@@ -202,6 +202,22 @@ fn queues_by_url_count_the_same() {
     assert_counts_through("memory://{}");
 }
 
+#[cfg(feature = "redis")]
+#[test]
+#[ignore = "needs Redis: run by cargo xtask test"]
+fn queues_of_redis_count_the_same() {
+    let url = env::var("CHAPPE_TEST_REDIS").unwrap();
+    assert_counts_through(&format!("{url}?queue=pipeline-{}-{{}}", std::process::id()));
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn queues_of_postgres_count_the_same() {
+    let url = env::var("CHAPPE_TEST_POSTGRES").unwrap();
+    assert_counts_through(&format!("{url}?schema=pipeline_{}&migrate=true&queue={{}}", std::process::id()));
+}
+
 #[test]
 fn top_takes_the_most_frequent_and_then_the_first_in_order() {
     let json = json(&pipeline(&["--top", "2", "--format=json", "-"], b"b a c c\n"));
@@ -341,6 +357,54 @@ fn what_one_instance_publishes_reaches_the_browsers_of_both_until_shutdown_ends_
         browser.read_to_end(&mut Vec::new()).unwrap();
     }
     assert!(child.wait().unwrap().success());
+}
+
+/// Two processes on one bus: a browser goes from one to the other and misses nothing.
+#[cfg(all(unix, any(feature = "postgres", feature = "redis")))]
+fn assert_fans_out_between_processes(url: &str) {
+    let start = || {
+        let mut child = start("fanout_sse", &["--url", url, "0"]);
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        (child, line.trim_start_matches("http://").trim_end().trim_end_matches('/').to_owned())
+    };
+    let ((mut one, a), (mut other, b)) = (start(), start());
+    let mut first = open_events(&a);
+    let mut witness = open_events(&b);
+    post(&b, "heard");
+    read_until_line(&mut witness, "data: heard");
+    read_until_line(&mut first, "data: heard");
+    let id = read_line(&mut first).replace("id: ", "Last-Event-ID: ");
+    drop(first);
+    post(&a, "missed");
+    read_until_line(&mut witness, "data: missed");
+
+    let mut back = open_events_with(&b, &format!("{id}\r\n"));
+    let mut lines = std::iter::repeat_with(|| read_line(&mut back));
+    let next = lines.find(|line| line.starts_with("data: "));
+
+    assert_eq!(next.as_deref(), Some("data: missed"));
+    drop((back, witness));
+    for child in [&mut one, &mut other] {
+        interrupt(child);
+        assert!(child.wait().unwrap().success());
+    }
+}
+
+#[cfg(all(unix, feature = "redis"))]
+#[test]
+#[ignore = "needs Redis: run by cargo xtask test"]
+fn processes_fan_out_through_redis() {
+    let url = env::var("CHAPPE_TEST_REDIS").unwrap();
+    assert_fans_out_between_processes(&format!("{url}?topic=fanout-{}", std::process::id()));
+}
+
+#[cfg(all(unix, feature = "postgres"))]
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn processes_fan_out_through_postgres() {
+    let url = env::var("CHAPPE_TEST_POSTGRES").unwrap();
+    assert_fans_out_between_processes(&format!("{url}?topic=fanout-{}", std::process::id()));
 }
 
 #[cfg(unix)]

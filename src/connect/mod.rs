@@ -17,6 +17,8 @@
 //! | scheme | feature | [`queue`] | [`topic`] | [`broadcast`] | options |
 //! |---|---|---|---|---|---|
 //! | `memory` | `memory` | yes | yes | yes | [below](#queues-in-memory) |
+//! | `postgres`, `postgresql` | `postgres` | yes | yes | yes | `PgQueue::from_url`, `PgBus::from_url`, and [`migrate`](#tables-in-postgresql) |
+//! | `redis`, `rediss` | `redis` | yes | yes | yes | `RedisAddress` |
 //! | `sqs`, `sqs+http` | `sqs` | yes | yes | | `SqsAddress` |
 //! | `sns`, `sns+http`, `sns:arn:…` | `sns` | | yes | | `SnsAddress` |
 //!
@@ -39,9 +41,16 @@
 //!
 //! They are the options of [`MemoryQueueBuilder`](crate::memory::MemoryQueueBuilder). Whoever comes first makes
 //! the queue; others give the same options or none.
+//!
+//! # Tables in PostgreSQL
+//!
+//! With `migrate=true` the tables are made where they are missing, and brought up to date, before the queue or topic is
+//! there. It takes the rights to do so; without it, missing tables are an error.
 
 #[cfg(feature = "memory")]
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod scheme;
 mod server;
 
@@ -66,6 +75,10 @@ pub async fn queue(url: &str) -> Result<DynQueue, Error> {
     match scheme(url)? {
         #[cfg(feature = "memory")]
         "memory" => memory::queue(url).map(DynQueue::new),
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => postgres::queue(url).await.map(DynQueue::new),
+        #[cfg(feature = "redis")]
+        "redis" | "rediss" => crate::redis::RedisQueue::from_url(url).map(DynQueue::new),
         #[cfg(feature = "sqs")]
         "sqs" | "sqs+http" | "sqs+https" => crate::sqs::SqsQueue::from_url(url).await.map(DynQueue::new),
         #[cfg(feature = "sns")]
@@ -89,6 +102,12 @@ pub async fn topic(url: &str) -> Result<BoxTopic, Error> {
     match scheme(url)? {
         #[cfg(feature = "memory")]
         "memory" => memory::queue(url).map(|queue| BoxTopic::new(queue.topic())),
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => postgres::publisher(url).await.map(|publisher| BoxTopic::new(publisher.topic())),
+        #[cfg(feature = "redis")]
+        "redis" | "rediss" => {
+            crate::redis::RedisPublisher::from_url(url).map(|publisher| BoxTopic::new(publisher.topic()))
+        }
         #[cfg(feature = "sqs")]
         "sqs" | "sqs+http" | "sqs+https" => {
             crate::sqs::SqsPublisher::from_url(url).await.map(|publisher| BoxTopic::new(publisher.topic()))
@@ -112,11 +131,14 @@ pub async fn topic(url: &str) -> Result<BoxTopic, Error> {
 /// # Cancel safety
 ///
 /// Dropped, there is no handle.
-#[cfg_attr(not(feature = "memory"), expect(clippy::unused_async, reason = "what is built in needs not wait"))]
 pub async fn broadcast(url: &str) -> Result<DynBroadcast, Error> {
     match scheme(url)? {
         #[cfg(feature = "memory")]
         "memory" => memory::broadcast(url).map(DynBroadcast::new),
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => crate::postgres::PgBus::from_url(url).map(DynBroadcast::new),
+        #[cfg(feature = "redis")]
+        "redis" | "rediss" => crate::redis::RedisBus::from_url(url).map(DynBroadcast::new),
         #[cfg(feature = "sqs")]
         "sqs" | "sqs+http" | "sqs+https" => {
             Err(scheme::lacks("SQS", "bus", "publish to a topic of SNS with a queue for each subscriber"))

@@ -3,8 +3,12 @@
 use chappe_core::{Error, ErrorKind};
 
 /// Each scheme there is, and the feature that has it.
-const SCHEMES: [(&str, &str); 7] = [
+const SCHEMES: [(&str, &str); 11] = [
     ("memory", "memory"),
+    ("postgres", "postgres"),
+    ("postgresql", "postgres"),
+    ("redis", "redis"),
+    ("rediss", "redis"),
     ("sqs", "sqs"),
     ("sqs+http", "sqs"),
     ("sqs+https", "sqs"),

@@ -1,6 +1,7 @@
 //! Queues and publishers by URL.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use chappe_core::Error;
 use chappe_core::backend::Url;
@@ -24,6 +25,30 @@ const CLIENT: [&str; 14] = [
     "target_session_attrs",
     "tcp_user_timeout",
 ];
+
+/// What a URL says of a queue and of publishing to it. Each end reads all of it, so that one URL serves both.
+struct Options {
+    queue: String,
+    lease: Option<Duration>,
+    poll: Option<Duration>,
+    ordered: Option<bool>,
+    listen: Option<bool>,
+    dead_letter: Option<String>,
+    max_message: Option<usize>,
+}
+
+impl Options {
+    fn read(url: &str) -> Result<(PgStore, Self), Error> {
+        let mut url = Url::parse(url)?;
+        let queue = url.take::<String>("queue")?;
+        let (lease, poll) = (url.duration("lease")?, url.duration("poll")?);
+        let (ordered, listen) = (url.take("ordered")?, url.take("listen")?);
+        let (dead_letter, max_message) = (url.take("dead_letter")?, url.bytes("max_message")?);
+        let store = PgStore::at(&mut url)?;
+        let queue = queue.ok_or_else(|| url.invalid("it has no option queue, which names the queue"))?;
+        Ok((store, Self { queue, lease, poll, ordered, listen, dead_letter, max_message }))
+    }
+}
 
 impl PgStore {
     /// The store of a URL of which the options of queues were taken: what is left is `schema`, and what the
@@ -68,6 +93,7 @@ impl PgQueue {
     /// | `lease`, `poll` | times such as `30s` or `500ms` |
     /// | `ordered`, `listen` | `true` or `false` |
     /// | `dead_letter` | the name of the queue rejected messages go to, or `none` |
+    /// | `max_message` | for publishers: a size such as `64KiB` |
     ///
     /// Beside these there are those of the client, such as `connect_timeout` and `application_name`. Nothing is
     /// connected.
@@ -77,19 +103,13 @@ impl PgQueue {
     /// [`ErrorKind::Invalid`](chappe_core::ErrorKind::Invalid): the URL makes no sense, or has an option there
     /// is not. No error has credentials or options in it.
     pub fn from_url(url: &str) -> Result<Self, Error> {
-        let mut url = Url::parse(url)?;
-        let name = url.take::<String>("queue")?;
-        let (lease, poll) = (url.duration("lease")?, url.duration("poll")?);
-        let (ordered, listen) = (url.take("ordered")?, url.take("listen")?);
-        let dead = url.take::<String>("dead_letter")?;
-        let store = PgStore::at(&mut url)?;
-        let name = name.ok_or_else(|| url.invalid("it has no option queue, which names the queue"))?;
-        let mut queue = Self::new(&store, name);
-        queue = lease.into_iter().fold(queue, Self::lease);
-        queue = poll.into_iter().fold(queue, Self::poll);
-        queue = ordered.into_iter().fold(queue, Self::ordered);
-        queue = listen.into_iter().fold(queue, Self::listen);
-        Ok(match dead.as_deref() {
+        let (store, options) = Options::read(url)?;
+        let mut queue = Self::new(&store, options.queue);
+        queue = options.lease.into_iter().fold(queue, Self::lease);
+        queue = options.poll.into_iter().fold(queue, Self::poll);
+        queue = options.ordered.into_iter().fold(queue, Self::ordered);
+        queue = options.listen.into_iter().fold(queue, Self::listen);
+        Ok(match options.dead_letter.as_deref() {
             Some("none") => queue.without_dead_letter(),
             Some(name) => queue.dead_letter(name),
             None => queue,
@@ -98,19 +118,14 @@ impl PgQueue {
 }
 
 impl PgPublisher {
-    /// Publishes to the queue of a URL such as `postgres://user:password@host:5432/database?queue=orders`, with
-    /// the options `queue`, `schema` and `max_message`, a size such as `64KiB`, and those of the client.
+    /// Publishes to the queue of a URL, of which [`PgQueue::from_url`] tells.
     ///
     /// # Errors
     ///
     /// As [`PgQueue::from_url`].
     pub fn from_url(url: &str) -> Result<Self, Error> {
-        let mut url = Url::parse(url)?;
-        let name = url.take::<String>("queue")?;
-        let max = url.bytes("max_message")?;
-        let store = PgStore::at(&mut url)?;
-        let name = name.ok_or_else(|| url.invalid("it has no option queue, which names the queue"))?;
-        Ok(max.into_iter().fold(Self::new(&store, name), Self::max_message_bytes))
+        let (store, options) = Options::read(url)?;
+        Ok(options.max_message.into_iter().fold(Self::new(&store, options.queue), Self::max_message_bytes))
     }
 }
 
@@ -134,7 +149,7 @@ mod tests {
         let LeaseKind::Timed { ttl, .. } = queue.capabilities().lease else { panic!("no lease") };
         assert!(ttl.as_secs() == 5 && !queue.capabilities().dead_letter);
         assert!(format!("{queue:?}").contains("db:6543/shop") && !format!("{queue:?}").contains("cret"));
-        let publisher = PgPublisher::from_url("postgresql://h/db?queue=q&max_message=64KiB").unwrap();
+        let publisher = PgPublisher::from_url("postgresql://h/db?queue=q&max_message=64KiB&lease=5s").unwrap();
         assert_eq!(publisher.publish_capabilities().max_message_bytes, 65_536);
     }
 

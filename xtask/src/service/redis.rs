@@ -16,7 +16,7 @@ pub(super) const SERVICE: Service = Service {
     program: "redis-server",
     variable: "CHAPPE_TEST_REDIS",
     needs: &["Redis"],
-    packages: &["chappe-redis"],
+    packages: &["chappe", "chappe-redis"],
     optional: false,
     install,
     command,
