@@ -33,6 +33,8 @@ pub struct PgConsumer {
     link: Arc<Link>,
     stop: StopToken,
     heard: watch::Receiver<u64>,
+    /// Keeps `heard` quiet where nobody listens.
+    _hearing: watch::Sender<u64>,
     changed: watch::Receiver<u64>,
     watermark: SystemTime,
     lane: Vec<u8>,
@@ -42,6 +44,14 @@ pub struct PgConsumer {
     /// Nothing was there at the last look.
     idle: bool,
     blocked: Duration,
+}
+
+/// When there will be something to fetch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Due {
+    Now,
+    In(Duration),
+    Never,
 }
 
 impl PgConsumer {
@@ -62,6 +72,7 @@ impl PgConsumer {
             link,
             stop: options.stop,
             heard,
+            _hearing: sender,
             watermark: SystemTime::UNIX_EPOCH,
             lane: Vec::new(),
             lanes_first: true,
@@ -169,19 +180,34 @@ impl PgConsumer {
         }
     }
 
-    /// How long there is to wait. An idle queue is asked one thing a time: when there will be something.
-    async fn pause(&mut self, session: &Session) -> Result<Duration, Error> {
+    /// When there will be something: from the watermark on, and from time to time wherever it is.
+    async fn due(&mut self, session: &Session) -> Result<Due, Error> {
+        let started = Instant::now();
+        let sweep = started >= self.sweep_at;
+        let from = if sweep { SystemTime::UNIX_EPOCH } else { self.watermark };
+        let due = match self.shared.due(session, from).await? {
+            Some(due) if due.is_zero() => return Ok(Due::Now),
+            Some(due) => Due::In(due),
+            None => Due::Never,
+        };
+        if sweep {
+            self.sweep_at = Instant::now() + SWEEP.max(started.elapsed() * SWEEP_SHARE);
+        }
+        Ok(due)
+    }
+
+    fn pause(&mut self, due: Due) -> Duration {
         let poll = self.shared.options.poll.mul_f64(0.7 + 0.3 * fastrand::f64());
-        Ok(match self.shared.due(session).await? {
-            None => poll,
-            Some(due) if !due.is_zero() => due.min(poll),
+        match due {
+            Due::Never => poll,
+            Due::In(due) => due.min(poll),
             // There is something that is locked, or below the watermark, or blocked by one before.
-            Some(_) => {
-                let pause = self.blocked;
-                self.blocked = (self.blocked * 2).min(poll);
+            Due::Now => {
+                let pause = self.blocked.min(poll);
+                self.blocked = pause * 2;
                 pause
             }
-        })
+        }
     }
 
     /// Forgets old ids, of this queue alone.
@@ -210,15 +236,19 @@ impl Consumer for PgConsumer {
         let heard = self.heard.has_changed().unwrap_or(false) | self.changed.has_changed().unwrap_or(false);
         self.heard.mark_unchanged();
         self.changed.mark_unchanged();
-        let there = !self.idle || heard || self.shared.due(&session).await?.is_some_and(|due| due.is_zero());
-        if there && self.look(&session, max, out).await? > 0 {
+        // An idle queue is asked one thing a time: when there will be something.
+        let mut due = if self.idle && !heard { self.due(&session).await? } else { Due::Now };
+        if due == Due::Now && self.look(&session, max, out).await? > 0 {
             self.idle = false;
             self.blocked = BLOCKED;
             return Ok(Fetch::More);
         }
         self.idle = true;
         self.forget_ids(&session).await?;
-        let pause = self.pause(&session).await?;
+        if due == Due::Now {
+            due = self.due(&session).await?;
+        }
+        let pause = self.pause(due);
         let dead = session.when_ended();
         drop(session);
         tokio::select! {

@@ -24,7 +24,7 @@ pub(super) struct Statements {
     by_time: String,
     /// The first of each key, from a key on: the same, with the key for the watermark.
     by_lane: String,
-    /// The seconds until something is visible.
+    /// The seconds until something is visible: queue, watermark.
     due: String,
     pub(super) ack_one: Arc<str>,
     pub(super) sweep_ids: String,
@@ -109,10 +109,10 @@ impl Shared {
         Ok(self.haul(&rows, token, until))
     }
 
-    /// How long until something is visible, as far as is known; `None` if the queue is empty.
-    pub(super) async fn due(&self, session: &Session) -> Result<Option<Duration>, Error> {
+    /// How long until something is visible of what has a time from `from` on; `None` if there is nothing.
+    pub(super) async fn due(&self, session: &Session, from: SystemTime) -> Result<Option<Duration>, Error> {
         let name = &*self.name;
-        let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&name, Type::TEXT)];
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&name, Type::TEXT), (&from, Type::TIMESTAMPTZ)];
         let call = self.call("look at");
         let row = session.answer(&call, session.client().query_typed_opt(&self.statements.due, &parameters)).await?;
         let seconds: Option<f64> = row.and_then(|row| row.get(0));
@@ -143,7 +143,7 @@ impl Shared {
 const VISIBLE: usize = 12;
 
 const DUE: &str = "SELECT extract(epoch FROM vt - statement_timestamp())::float8 FROM {schema}.message
-    WHERE queue = $1 ORDER BY vt, id LIMIT 1";
+    WHERE queue = $1 AND vt >= $2 ORDER BY vt, id LIMIT 1";
 
 /// The first message of each key, from one to the next by the index: it costs as much as there are keys, however
 /// many messages wait behind the first.
@@ -162,7 +162,7 @@ fn due_in_lanes() -> String {
         SELECT extract(epoch FROM min(vt) - statement_timestamp())::float8 FROM (
             (SELECT vt FROM lane LIMIT {LANES})
             UNION ALL
-            (SELECT vt FROM {{schema}}.message WHERE queue = $1 AND key IS NULL ORDER BY vt, id LIMIT 1)
+            (SELECT vt FROM {{schema}}.message WHERE queue = $1 AND vt >= $2 AND key IS NULL ORDER BY vt, id LIMIT 1)
         ) first"
     )
 }

@@ -41,7 +41,7 @@ impl Harness for Shared {
     }
 
     fn parallel(&self) -> usize {
-        4
+        6
     }
 
     fn volume(&self) -> usize {
