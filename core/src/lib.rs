@@ -6,6 +6,7 @@
 //! |---|---|
 //! | a layer | [`Message`], [`Outcome`], and [`tower_service::Service`] |
 //! | a backend | [`backend`]: [`Queue`](backend::Queue), [`Publisher`](backend::Publisher), [`Broadcast`](backend::Broadcast) |
+//! | a bus behind a network | [`bus`]: what its subscriptions share |
 //! | something that is told at run time which backend it has | [`erased`]: [`DynQueue`], [`DynPublisher`], [`BoxTopic`] |
 //! | something that publishes | [`Topic`], [`MessageWriter`]; [`Batched`] makes a topic of a publisher |
 //!
@@ -16,6 +17,7 @@ pub mod attribute;
 pub mod backend;
 mod backoff;
 pub mod batch;
+pub mod bus;
 pub mod erased;
 mod error;
 mod id;

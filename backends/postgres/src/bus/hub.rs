@@ -7,11 +7,11 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use chappe_core::backend::{Status, SubscribeOptions};
+use chappe_core::bus::{End, Line};
 use chappe_core::{Error, ErrorKind, Message};
 use tokio::sync::{Notify, watch};
 
 use super::channel::channel;
-use super::line::{End, Line};
 use super::wire::{self, Mark, Origin, Pointer, Received};
 
 /// How many messages of a topic may wait behind a large one that is being fetched.
@@ -249,13 +249,13 @@ impl Hub {
         let mut topics = self.lock();
         for topic in topics.by_channel.values_mut() {
             for waiting in &mut topic.waiting {
-                if let Waiting::Spilled(pointer) = waiting {
-                    if pointers.contains(pointer) {
-                        let envelope = rows.get(&pointer.key()).cloned();
-                        let message = envelope.and_then(|envelope| wire::open(pointer.mark, envelope));
-                        let mark = pointer.mark;
-                        *waiting = message.map_or(Waiting::Gap, |message| Waiting::Message(mark, message));
-                    }
+                if let Waiting::Spilled(pointer) = waiting
+                    && pointers.contains(pointer)
+                {
+                    let envelope = rows.get(&pointer.key()).cloned();
+                    let message = envelope.and_then(|envelope| wire::open(pointer.mark, envelope));
+                    let mark = pointer.mark;
+                    *waiting = message.map_or(Waiting::Gap, |message| Waiting::Message(mark, message));
                 }
             }
             topic.release(self.origin, &mut woken);

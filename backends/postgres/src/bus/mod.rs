@@ -11,7 +11,6 @@ mod address;
 mod channel;
 mod handle;
 mod hub;
-mod line;
 mod listener;
 mod publish;
 mod spill;

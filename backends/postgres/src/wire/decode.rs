@@ -66,7 +66,7 @@ impl Decoder {
 pub(super) fn attributes_of(elements: &[Option<&str>], kinds: Option<&str>) -> Option<Attributes> {
     let mut attributes = Attributes::new();
     let mut kinds = kinds.map(str::chars);
-    if elements.len() % 2 != 0 {
+    if !elements.len().is_multiple_of(2) {
         return None;
     }
     for pair in elements.chunks_exact(2) {

@@ -208,7 +208,7 @@ async fn nothing_is_missing_without_a_gap_while_connections_are_cut() {
                 expected = None;
             }
             number => {
-                let number = number.parse().unwrap();
+                let number: u64 = number.parse().unwrap();
                 assert!(expected.is_none_or(|expected| expected == number), "{number} came instead of {expected:?}");
                 expected = Some(number + 1);
                 if number % 700 == 699 {

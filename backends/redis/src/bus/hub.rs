@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use chappe_core::backend::{Status, SubscribeOptions};
+use chappe_core::bus::{End, Line};
 use chappe_core::{Error, ErrorKind};
 use tokio::sync::{Notify, watch};
 
 use super::envelope::{self, Origin};
-use super::line::{End, Line};
 use super::sequence::Sequence;
 
 pub(super) struct Hub {

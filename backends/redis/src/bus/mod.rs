@@ -10,7 +10,6 @@ use redis::Client;
 mod envelope;
 mod handle;
 mod hub;
-mod line;
 mod listener;
 mod sequence;
 mod subscription;

@@ -1,16 +1,13 @@
 //! [`RedisSubscription`], the receiving end of a [`RedisBus`](super::RedisBus).
 
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 
+use chappe_core::Error;
 use chappe_core::backend::{Fetch, Signal, StopToken, Subscription};
-use chappe_core::{Error, ErrorKind};
+use chappe_core::bus::Line;
 
 use super::handle::Handle;
-use super::line::{End, Line, Took};
 
 /// A subscription to a topic of a [`RedisBus`](super::RedisBus). Dropping it unsubscribes, and the channel of the
 /// topic is not subscribed to any more when it was the last of the handle.
@@ -45,32 +42,7 @@ impl RedisSubscription {
 
 impl Subscription for RedisSubscription {
     async fn recv(&mut self, max: usize, out: &mut Vec<Signal>) -> Result<Fetch, Error> {
-        if max == 0 {
-            return Ok(Fetch::More);
-        }
-        let mut stopped = pin!(self.stop.stopped());
-        poll_fn(|cx| {
-            if self.stop.is_stopped() {
-                self.unsubscribe();
-            }
-            loop {
-                match self.line.take(max, out, cx.waker()) {
-                    Took::Some => return Poll::Ready(Ok(Fetch::More)),
-                    Took::Ended(End::Stopped) => return Poll::Ready(Ok(Fetch::Stopped)),
-                    Took::Ended(End::Disconnected) => {
-                        self.unsubscribe();
-                        let text = format!("subscriber of {} was too slow and is disconnected", self.line.topic);
-                        return Poll::Ready(Err(Error::new(ErrorKind::Unavailable, text)));
-                    }
-                    Took::Nothing => {}
-                }
-                if stopped.as_mut().poll(cx).is_pending() {
-                    return Poll::Pending;
-                }
-                self.unsubscribe();
-            }
-        })
-        .await
+        self.line.recv(max, out, &self.stop, || self.unsubscribe()).await
     }
 }
 

@@ -1,13 +1,17 @@
 //! [`Line`], what waits for one subscriber, and what happens when it is too much.
 
 use std::collections::VecDeque;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 use std::time::{Duration, SystemTime};
 
-use chappe_core::Message;
-use chappe_core::backend::{Overflow, Signal, Status, SubscribeOptions};
 use tokio::time::Instant;
+
+use crate::backend::{Fetch, Overflow, Signal, Status, StopToken, SubscribeOptions};
+use crate::{Error, ErrorKind, Message};
 
 /// The most bytes that are held for a subscriber that has publishers wait: those of other processes cannot
 /// be made to, so their messages wait here.
@@ -16,10 +20,18 @@ const MAX_HELD_BYTES: usize = 16 << 20;
 /// What a message takes beside its content, about.
 const MESSAGE_BYTES: usize = 256;
 
-/// One subscription, as the hub sees it.
-pub(super) struct Line {
-    pub(super) topic: Arc<str>,
-    pub(super) echo: bool,
+/// What waits for one subscriber, by its [`SubscribeOptions`].
+///
+/// What expires while it waits is not handed out, and counts as dropped. Publishers of other processes cannot be
+/// made to wait, so with [`Overflow::Block`] up to 16 MiB are held here until there is room or the
+/// subscriber's time is over.
+///
+/// What is put in wakes the subscriber; wakers are collected, so that they can be called without locks held.
+pub struct Line {
+    /// The topic that was subscribed to.
+    pub topic: Arc<str>,
+    /// Whether messages of the same handle are wanted.
+    pub echo: bool,
     buffer: usize,
     overflow: Overflow,
     status: Status,
@@ -45,7 +57,7 @@ struct Held {
 
 /// Why nothing more will come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub enum End {
     /// The subscriber wanted no more, or the bus was closed.
     Stopped,
     /// The subscriber was too slow.
@@ -54,20 +66,25 @@ pub(super) enum End {
 
 /// What a subscriber received.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Took {
+pub enum Took {
+    /// At least one signal.
     Some,
+    /// Nothing is there yet.
     Nothing,
+    /// Nothing is there, and nothing more will come.
     Ended(End),
 }
 
 impl Line {
-    pub(super) fn new(topic: Arc<str>, options: &SubscribeOptions, status: Status) -> Self {
+    /// A line of which `status` counts what is received and dropped.
+    #[must_use]
+    pub fn new(topic: Arc<str>, options: &SubscribeOptions, status: Status) -> Self {
         let (echo, buffer, overflow) = (options.echo, options.buffer.get(), options.overflow);
         Self { topic, echo, buffer, overflow, status, state: Mutex::default() }
     }
 
     /// Adds a message, by the rule for overflow.
-    pub(super) fn put(&self, message: Message, woken: &mut Vec<Waker>) {
+    pub fn put(&self, message: Message, woken: &mut Vec<Waker>) {
         let mut state = self.lock();
         if state.end.is_some() {
             return;
@@ -89,7 +106,7 @@ impl Line {
     }
 
     /// Tells the subscriber that it may have missed something.
-    pub(super) fn gap(&self, woken: &mut Vec<Waker>) {
+    pub fn gap(&self, woken: &mut Vec<Waker>) {
         let mut state = self.lock();
         if state.end.is_some() {
             return;
@@ -106,12 +123,58 @@ impl Line {
     }
 
     /// Lets nothing more in. What waits can still be received.
-    pub(super) fn end(&self, end: End, woken: &mut Vec<Waker>) {
+    pub fn end(&self, end: End, woken: &mut Vec<Waker>) {
         self.lock().end(end, woken);
     }
 
+    /// Receives as [`Subscription::recv`](crate::backend::Subscription::recv) promises to. `unsubscribe` is to
+    /// end this line and take it from where messages are put in; it is called when the subscriber wants no more
+    /// or was too slow, and may be called again.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unavailable`]: the subscriber was too slow, and is disconnected.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped, nothing was taken.
+    pub async fn recv(
+        &self,
+        max: usize,
+        out: &mut Vec<Signal>,
+        stop: &StopToken,
+        mut unsubscribe: impl FnMut() + Send,
+    ) -> Result<Fetch, Error> {
+        if max == 0 {
+            return Ok(Fetch::More);
+        }
+        let mut stopped = pin!(stop.stopped());
+        poll_fn(|cx| {
+            if stop.is_stopped() {
+                unsubscribe();
+            }
+            loop {
+                match self.take(max, out, cx.waker()) {
+                    Took::Some => return Poll::Ready(Ok(Fetch::More)),
+                    Took::Ended(End::Stopped) => return Poll::Ready(Ok(Fetch::Stopped)),
+                    Took::Ended(End::Disconnected) => {
+                        unsubscribe();
+                        let text = format!("subscriber of {} was too slow and is disconnected", self.topic);
+                        return Poll::Ready(Err(Error::new(ErrorKind::Unavailable, text)));
+                    }
+                    Took::Nothing => {}
+                }
+                if stopped.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                unsubscribe();
+            }
+        })
+        .await
+    }
+
     /// Moves up to `max` signals to `out`, or has the subscriber woken through `waker`.
-    pub(super) fn take(&self, max: usize, out: &mut Vec<Signal>, waker: &Waker) -> Took {
+    pub fn take(&self, max: usize, out: &mut Vec<Signal>, waker: &Waker) -> Took {
         let mut state = self.lock();
         state.give_up_on(Instant::now(), &self.status);
         let before = out.len();
@@ -219,6 +282,12 @@ impl State {
             }
             woken.extend(self.waker.take());
         }
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line").field("topic", &self.topic).field("overflow", &self.overflow).finish_non_exhaustive()
     }
 }
 
