@@ -33,6 +33,8 @@ pub mod testing;
 
 #[cfg(feature = "memory")]
 pub use chappe_memory as memory;
+#[cfg(feature = "pubsub")]
+pub use chappe_pubsub as pubsub;
 #[cfg(feature = "sns")]
 pub use chappe_sns as sns;
 #[cfg(feature = "sqs")]
