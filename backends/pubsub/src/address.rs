@@ -1,7 +1,7 @@
 //! [`Address`], a topic or a subscription as a URL.
 
-use chappe_core::backend::Url;
 use chappe_core::Error;
+use chappe_core::backend::Url;
 
 use crate::PubsubClient;
 use crate::target::{Kind, Target};

@@ -139,8 +139,10 @@ pub async fn ensure_subscription(client: &PubsubClient, spec: &SubscriptionSpec)
             ("exactly-once delivery", found.enable_exactly_once_delivery != wanted.enable_exactly_once_delivery),
         ];
         if let Some((what, _)) = differs.into_iter().find(|(_, differs)| *differs) {
-            let text =
-                format!("there is a subscription {} with another {what}; delete it, or take another name", target.full());
+            let text = format!(
+                "there is a subscription {} with another {what}; delete it, or take another name",
+                target.full()
+            );
             return Err(Error::new(ErrorKind::Invalid, text));
         }
     }

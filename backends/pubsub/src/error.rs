@@ -102,11 +102,7 @@ pub(crate) fn failed_ids(status: &Status) -> Vec<(String, String)> {
 }
 
 fn missing(target: &Target) -> String {
-    format!(
-        "{} {} does not exist; check its name and project, or create it",
-        target.kind().singular(),
-        target.full()
-    )
+    format!("{} {} does not exist; check its name and project, or create it", target.kind().singular(), target.full())
 }
 
 /// Whether nothing was answered: the connection failed, or was lost.
@@ -189,7 +185,8 @@ mod tests {
         let pair = |key: &str, value: &str| Pair { key: key.to_owned(), value: value.to_owned() };
         let metadata = vec![pair("a", "PERMANENT_FAILURE_INVALID_ACK_ID"), pair("other", "thing")];
         let info = ErrorInfo { reason: String::new(), domain: String::new(), metadata };
-        let any = Any { type_url: "type.googleapis.com/google.rpc.ErrorInfo".to_owned(), value: info.encode_to_vec().into() };
+        let any =
+            Any { type_url: "type.googleapis.com/google.rpc.ErrorInfo".to_owned(), value: info.encode_to_vec().into() };
         let details = RpcStatus { code: 9, message: String::new(), details: vec![any] }.encode_to_vec();
 
         let status = Status::with_details(Code::FailedPrecondition, "", details.into());

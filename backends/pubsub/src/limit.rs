@@ -72,7 +72,9 @@ mod tests {
 
     #[test]
     fn names_google_refuses_or_we_need_do_not_fit() {
-        for name in ["", "goog", "googclient_x", "Google", "msg-attrs.1", "CloudPubSubDeadLetterSourceX", &"x".repeat(257)] {
+        for name in
+            ["", "goog", "googclient_x", "Google", "msg-attrs.1", "CloudPubSubDeadLetterSourceX", &"x".repeat(257)]
+        {
             assert!(fits(name, &"1".into()).is_err(), "{name}");
         }
         for name in ["a", "größe", "a b", "go", &"x".repeat(256)] {
@@ -84,6 +86,8 @@ mod tests {
     fn only_text_that_is_short_enough_fits() {
         assert!(fits("a", &"x".repeat(1024).into()).is_ok() && fits("a", &"".into()).is_ok());
         assert!(fits("a", &"x".repeat(1025).into()).is_err());
-        assert!(fits("a", &1.into()).is_err() && fits("a", &Value::Null).is_err() && fits("a", &vec![1].into()).is_err());
+        assert!(
+            fits("a", &1.into()).is_err() && fits("a", &Value::Null).is_err() && fits("a", &vec![1].into()).is_err()
+        );
     }
 }

@@ -16,6 +16,7 @@ mod command;
 mod interrupt;
 mod localstack;
 mod ministack;
+mod pubsub;
 mod server;
 mod venv;
 
@@ -24,7 +25,7 @@ pub(crate) use interrupt::Interrupt;
 pub(crate) use server::{Problem, Running};
 
 /// All there are.
-const ALL: [Service; 2] = [ministack::SERVICE, localstack::SERVICE];
+const ALL: [Service; 4] = [ministack::SERVICE, localstack::SERVICE, pubsub::ANY, pubsub::EMULATOR];
 
 /// A kind of server.
 pub(crate) struct Service {

@@ -40,8 +40,8 @@ impl PubsubConsumer {
         let stock = Arc::new(Stock::new(
             shared.options.ordered,
             Arc::clone(&shared.tally),
-            shared.options.max_bytes,
-            window.max(MOST),
+            window,
+            (shared.options.max_bytes, window.max(MOST)),
         ));
         let (pump, returned) = (CancellationToken::new(), CancellationToken::new());
         let task = Pump {

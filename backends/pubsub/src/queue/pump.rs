@@ -6,7 +6,7 @@ use std::time::Duration;
 use chappe_core::backend::Delivery;
 use chappe_core::{Error, ErrorKind};
 use futures_util::{Stream, stream};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 
@@ -30,6 +30,8 @@ const WORTHWHILE: Duration = Duration::from_secs(10);
 const AT_ONCE: Duration = Duration::from_millis(100);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LAST_PAUSE: Duration = Duration::from_secs(30);
+/// How long a stream lasts at least before another takes its place.
+const ROTATE: Duration = Duration::from_secs(1);
 /// How much earlier than it arrived a message may have been leased.
 const TRANSIT: Duration = Duration::from_secs(1);
 
@@ -51,6 +53,8 @@ pub(super) struct Pump {
 /// How a stream ended.
 enum Ended {
     Stopped,
+    /// Another is to take its place.
+    Crowded,
     Failed(Error),
 }
 
@@ -70,7 +74,15 @@ impl Pump {
         let mut missing_since = None;
         let mut opened = Instant::now();
         let mut ended = self.stream().await;
-        while let Ended::Failed(error) = ended {
+        loop {
+            let error = match ended {
+                Ended::Stopped => return,
+                Ended::Crowded => {
+                    ended = self.stream().await;
+                    continue;
+                }
+                Ended::Failed(error) => error,
+            };
             if opened.elapsed() >= WORTHWHILE {
                 failures = 0;
                 missing_since = None;
@@ -93,7 +105,7 @@ impl Pump {
             if failures > 1 || over {
                 self.stock.fail(error.with_retry_after(pause));
             }
-            if over || timeout(pause, self.stop.cancelled()).await.is_ok() {
+            if over || self.stop.is_cancelled() || timeout(pause, self.stop.cancelled()).await.is_ok() {
                 return;
             }
             opened = Instant::now();
@@ -109,31 +121,47 @@ impl Pump {
 
     /// Reads one stream to its end.
     async fn stream(&self) -> Ended {
-        let half_close = self.stop.child_token();
-        let requests = requests(self.first_request(), half_close);
+        let half_close = CancellationToken::new();
+        let requests = requests(self.first_request(), half_close.clone());
+        self.stock.begin();
+        let begun = Instant::now();
         let opening = self.shared.client.stream::<_, StreamingPullResponse>(PULL, &self.shared.target, requests);
         let mut opening = Box::pin(opening);
         // Servers may answer only when there is a message, so that this takes as long as there is none.
         let opened = tokio::select! {
-            opened = &mut opening => Some(opened),
-            () = self.stop.cancelled() => timeout(LINGER, opening).await.ok(),
-        };
-        let mut stream = match opened {
-            Some(Ok(stream)) => stream,
-            Some(Err(status)) if !self.stop.is_cancelled() => {
-                return Ended::Failed(classify(&status, PULL, &self.shared.target));
+            opened = &mut opening => opened,
+            () = self.stop.cancelled() => {
+                half_close.cancel();
+                match timeout(LINGER, opening).await {
+                    Ok(opened) => opened,
+                    Err(_) => return Ended::Stopped,
+                }
             }
-            _ => return Ended::Stopped,
+        };
+        let failed = |status: &tonic::Status| Ended::Failed(classify(status, PULL, &self.shared.target));
+        let mut stream = match opened {
+            Ok(stream) => stream,
+            Err(status) => return failed(&status),
         };
         self.shared.status.up();
         loop {
+            let crowded = async {
+                sleep_until(begun + ROTATE).await;
+                self.stock.crowded().await;
+            };
             let message = tokio::select! {
                 biased;
-                () = self.stop.cancelled() => {
+                () = self.stop.cancelled() => Err(Ended::Stopped),
+                message = next(&mut stream, &self.stock) => Ok(message),
+                () = crowded => Err(Ended::Crowded),
+            };
+            let message = match message {
+                Ok(message) => message,
+                Err(ended) => {
+                    half_close.cancel();
                     self.drain(stream).await;
-                    return Ended::Stopped;
+                    return ended;
                 }
-                message = next(&mut stream, &self.stock) => message,
             };
             match message {
                 Ok(Some(response)) => {
@@ -144,12 +172,12 @@ impl Pump {
                     let text = format!("the stream of subscription {} was ended", self.shared.target.name());
                     return Ended::Failed(Error::new(ErrorKind::Unavailable, text));
                 }
-                Err(status) => return Ended::Failed(classify(&status, PULL, &self.shared.target)),
+                Err(status) => return failed(&status),
             }
         }
     }
 
-    /// Reads what is still under way, and gives it back.
+    /// Reads what is still under way. It goes back if nobody will ask for it.
     async fn drain(&self, mut stream: Streaming<StreamingPullResponse>) {
         let until = Instant::now() + LINGER;
         while let Ok(Ok(Some(response))) = timeout_at(until, stream.message()).await {

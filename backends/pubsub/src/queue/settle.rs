@@ -46,7 +46,9 @@ impl Shared {
                 (part, answer)
             }));
         }
-        for (seconds, part) in changes.into_iter().flat_map(|(seconds, all)| parts(all).map(move |part| (seconds, part))) {
+        for (seconds, part) in
+            changes.into_iter().flat_map(|(seconds, all)| parts(all).map(move |part| (seconds, part)))
+        {
             calls.push(Box::pin(async move {
                 let answer = modify(self, &receipts_of(&part), seconds).await;
                 (part, answer)
@@ -177,6 +179,9 @@ impl Shared {
     fn put_aside(&self, receipt: &PubsubReceipt, now: Instant, delay: Duration) -> Vec<PubsubReceipt> {
         let stays = receipt.key().and_then(|_| receipt.stock()).filter(|stock| stock.leads(receipt));
         let Some(stock) = stays else {
+            if !delay.is_zero() {
+                receipt.stock().into_iter().for_each(|stock| stock.put_off(now + delay));
+            }
             receipt.end();
             return Vec::new();
         };

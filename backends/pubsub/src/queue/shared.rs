@@ -95,10 +95,14 @@ impl Shared {
         let name = self.target.name();
         let invalid = |text: String| Err(Error::new(ErrorKind::Invalid, text));
         if lease < MIN_LEASE || lease > MAX_LEASE || lease.subsec_nanos() > 0 {
-            return invalid(format!("lease of subscription {name} is {lease:?}; Pub/Sub has whole seconds, from 10 to 600"));
+            return invalid(format!(
+                "lease of subscription {name} is {lease:?}; Pub/Sub has whole seconds, from 10 to 600"
+            ));
         }
         if max_hold < lease {
-            return invalid(format!("max_hold of subscription {name} is {max_hold:?}, less than its lease of {lease:?}"));
+            return invalid(format!(
+                "max_hold of subscription {name} is {max_hold:?}, less than its lease of {lease:?}"
+            ));
         }
         if max_bytes == 0 {
             return invalid(format!("max_bytes of subscription {name} is 0, which leaves no room for any message"));

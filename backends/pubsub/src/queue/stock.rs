@@ -28,10 +28,14 @@ pub(super) struct Stock {
     bell: Notify,
     /// Rung when there is room again.
     room: Notify,
+    /// Rung when something was put off.
+    put_off: Notify,
     ordered: bool,
     tally: Arc<Tally>,
     /// The most bytes and messages there may be before nothing more is read.
     most: (usize, usize),
+    /// How many may be put off before they crowd out what could be handled.
+    crowd: usize,
 }
 
 #[derive(Debug)]
@@ -42,6 +46,8 @@ struct State {
     keys: HashMap<Key, Line>,
     /// Those that are tried again here, and when.
     waiting: Vec<(Instant, Held)>,
+    /// When those are due that this stream has delivered and Pub/Sub was told to deliver again later.
+    put_off: Vec<Instant>,
     sweep_at: usize,
     failure: Option<Error>,
     closed: bool,
@@ -55,12 +61,14 @@ struct Line {
 }
 
 impl Stock {
-    pub(super) fn new(ordered: bool, tally: Arc<Tally>, most_bytes: usize, most_messages: usize) -> Self {
+    /// `window` is how many messages may be out in all, and `most` how many bytes and messages may wait here.
+    pub(super) fn new(ordered: bool, tally: Arc<Tally>, window: usize, most: (usize, usize)) -> Self {
         let state = State {
             ready: VecDeque::new(),
             bytes: 0,
             keys: HashMap::new(),
             waiting: Vec::new(),
+            put_off: Vec::new(),
             sweep_at: SWEEP,
             failure: None,
             closed: false,
@@ -69,9 +77,11 @@ impl Stock {
             state: Mutex::new(state),
             bell: Notify::new(),
             room: Notify::new(),
+            put_off: Notify::new(),
             ordered,
             tally,
-            most: (most_bytes, most_messages),
+            most,
+            crowd: window.div_ceil(2),
         }
     }
 
@@ -118,7 +128,8 @@ impl Stock {
                 continue;
             }
             delivery.lease_until = Some(delivery.receipt.until());
-            let counted = delivery.message.extensions().get::<PubsubMetadata>().and_then(|known| known.delivery_attempt);
+            let counted =
+                delivery.message.extensions().get::<PubsubMetadata>().and_then(|known| known.delivery_attempt);
             let here = self.tally.of(delivery.receipt.message());
             delivery.message.set_attempt(counted.unwrap_or(0).max(here + 1));
             out.push(delivery);
@@ -148,6 +159,34 @@ impl Stock {
         let (bytes, messages) = self.most;
         let state = self.lock();
         state.closed || state.bytes < bytes && state.ready.len() < messages
+    }
+
+    /// Takes note that Pub/Sub delivers a message again at `due`. Until then it counts as one that is out.
+    pub(super) fn put_off(&self, due: Instant) {
+        self.lock().put_off.push(due);
+        self.put_off.notify_one();
+    }
+
+    /// Waits until what was put off takes up so much of what may be out that a new stream is worth it.
+    pub(super) async fn crowded(&self) {
+        while !self.is_crowded() {
+            self.put_off.notified().await;
+        }
+    }
+
+    fn is_crowded(&self) -> bool {
+        let now = Instant::now();
+        let mut state = self.lock();
+        if state.put_off.len() < self.crowd {
+            return false;
+        }
+        state.put_off.retain(|due| *due > now);
+        state.put_off.len() >= self.crowd
+    }
+
+    /// A new stream begins, which counts from nothing.
+    pub(super) fn begin(&self) {
+        self.lock().put_off.clear();
     }
 
     /// Has a failure told when everything is handed out.
@@ -193,7 +232,8 @@ impl Stock {
         state.bytes = 0;
         let mut all = Vec::new();
         for head in heads {
-            let line = if state.line_of(&head).is_some() { head.key().and_then(|key| state.keys.remove(key)) } else { None };
+            let line =
+                if state.line_of(&head).is_some() { head.key().and_then(|key| state.keys.remove(key)) } else { None };
             all.push(head);
             all.extend(line.into_iter().flat_map(|line| line.followers).map(|held| held.receipt));
         }
@@ -343,7 +383,7 @@ mod tests {
     const LEASE: Duration = Duration::from_secs(30);
 
     fn stock(ordered: bool) -> Arc<Stock> {
-        Arc::new(Stock::new(ordered, Arc::default(), 100, 10))
+        Arc::new(Stock::new(ordered, Arc::default(), 4, (100, 10)))
     }
 
     fn deliver(stock: &Arc<Stock>, key: &'static str, body: &'static str) {
@@ -441,7 +481,8 @@ mod tests {
     async fn keys_nobody_settles_do_not_pile_up() {
         let stock = stock(true);
         for number in 0..5 * SWEEP {
-            let receipt = PubsubReceipt::new("x".into(), Instant::now(), LEASE, None, Some(number.to_string().into()), &stock);
+            let receipt =
+                PubsubReceipt::new("x".into(), Instant::now(), LEASE, None, Some(number.to_string().into()), &stock);
             stock.admit(vec![Delivery::new(Message::new("x"), receipt)]);
             drop(out(&stock));
             tokio::time::advance(Duration::from_secs(1)).await;
@@ -465,6 +506,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn what_is_put_off_crowds_out_others_until_it_is_due_or_a_new_stream_begins() {
+        let stock = stock(false);
+        let crowded = || futures_util::FutureExt::now_or_never(stock.crowded()).is_some();
+        stock.put_off(Instant::now() + LEASE);
+        let one = crowded();
+        stock.put_off(Instant::now() + LEASE);
+        let two = crowded();
+        tokio::time::advance(LEASE).await;
+        let later = crowded();
+        stock.put_off(Instant::now() + LEASE);
+        stock.put_off(Instant::now() + LEASE);
+        stock.begin();
+
+        assert_eq!((one, two, later, crowded()), (false, true, false, false));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn what_is_closed_gives_back_what_is_not_out_and_the_rest_in_order() {
         let stock = stock(true);
         for (key, body) in [("a", "a1"), ("a", "a2"), ("b", "b1")] {
@@ -477,7 +535,8 @@ mod tests {
         let later = stock.advance(&first[0].receipt);
         let receipt = PubsubReceipt::new("late".into(), Instant::now(), LEASE, None, None, &stock);
 
-        let ids = |receipts: &[PubsubReceipt]| receipts.iter().map(|receipt| receipt.ack_id().to_owned()).collect::<Vec<_>>();
+        let ids =
+            |receipts: &[PubsubReceipt]| receipts.iter().map(|receipt| receipt.ack_id().to_owned()).collect::<Vec<_>>();
         assert_eq!((ids(&back), ids(&later)), (vec!["b1".to_owned()], vec!["a2".to_owned()]));
         assert_eq!(stock.admit(vec![Delivery::new(Message::new("x"), receipt)]).len(), 1);
     }

@@ -22,11 +22,8 @@ pub(super) async fn modify(
     receipts: &[PubsubReceipt],
     seconds: i32,
 ) -> Result<Vec<SettleResult>, Error> {
-    let request = |subscription, ack_ids| ModifyAckDeadlineRequest {
-        subscription,
-        ack_deadline_seconds: seconds,
-        ack_ids,
-    };
+    let request =
+        |subscription, ack_ids| ModifyAckDeadlineRequest { subscription, ack_deadline_seconds: seconds, ack_ids };
     settle(shared, receipts, MODIFY, request).await
 }
 

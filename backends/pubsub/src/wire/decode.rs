@@ -109,15 +109,15 @@ fn read_reserved(
 fn dead_letter(attributes: &mut Attributes) -> Option<DeadLetter> {
     let attempts = take_number(attributes, reserved::DEAD_ATTEMPTS);
     let at = take_number(attributes, reserved::DEAD_AT);
-    let (reason, source) =
-        (take_text(attributes, reserved::DEAD_REASON), take_text(attributes, reserved::DEAD_SOURCE));
+    let (reason, source) = (take_text(attributes, reserved::DEAD_REASON), take_text(attributes, reserved::DEAD_SOURCE));
     let attempts = attempts.and_then(|attempts| u32::try_from(attempts).ok()).unwrap_or(0);
     Some(DeadLetter::new(reason?, source?, attempts, from_millis(at?)))
 }
 
 /// What Pub/Sub says of a message that it forwarded itself, by its dead-letter policy.
 fn buried(attributes: &mut Attributes, published: Option<SystemTime>) -> Option<DeadLetter> {
-    let names: Vec<_> = attributes.iter().map(|(name, _)| name).filter(|name| name.starts_with(BURIED)).cloned().collect();
+    let names: Vec<_> =
+        attributes.iter().map(|(name, _)| name).filter(|name| name.starts_with(BURIED)).cloned().collect();
     let mut said = |what: &str| {
         let name = names.iter().find(|name| name[BURIED.len()..] == *what)?;
         take_text(attributes, name)

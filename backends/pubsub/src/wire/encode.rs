@@ -67,12 +67,7 @@ impl Encoder {
             );
             return Err(Error::new(ErrorKind::TooLarge, text));
         }
-        Ok(PubsubMessage {
-            data: message.body().clone(),
-            attributes: pairs,
-            ordering_key,
-            ..PubsubMessage::default()
-        })
+        Ok(PubsubMessage { data: message.body().clone(), attributes: pairs, ordering_key, ..PubsubMessage::default() })
     }
 }
 

@@ -29,9 +29,9 @@ mod tests {
     use bytes::Bytes;
     use chappe_core::backend::DeadLetter;
     use chappe_core::{Attributes, Message, Value};
-    use prost::Message as _;
     use proptest::collection::vec;
     use proptest::prelude::*;
+    use prost::Message as _;
 
     use super::*;
     use crate::limit::{MAX_ATTRIBUTES, MAX_KEY, MAX_NAME, MAX_VALUE};

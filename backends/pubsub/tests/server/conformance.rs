@@ -1,6 +1,7 @@
 //! The conformance suite on subscriptions with and without order.
 
 use std::future::ready;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +9,19 @@ use chappe_conformance::{Erased, Faults, Fixture, FixtureOf, Harness, Relay, Set
 use chappe_core::{Error, ErrorKind};
 use chappe_pubsub::admin::{SubscriptionSpec, ensure_subscription, ensure_topic};
 use chappe_pubsub::{PubsubClient, PubsubPublisher, PubsubQueue, PubsubTopic};
+use tokio::sync::Mutex;
 
 use crate::shim::Shim;
 use crate::support::{client, client_of, server};
+
+/// One suite at a time: leases are short beside what a busy machine takes.
+static TURN: Mutex<()> = Mutex::const_new(());
+
+/// What no queue passes that is told what it may hold by a server which does not hear it.
+const SHARES: (&str, &str) = (
+    "a_busy_server_leaves_messages_to_an_idle_one",
+    "Google's emulator ignores how many messages may be out; `requests` has this with a server that does not",
+);
 
 /// How many messages the heavy cases send.
 const VOLUME: usize = 3_000;
@@ -35,11 +46,15 @@ impl Harness for Plain {
     }
 
     fn parallel(&self) -> usize {
-        24
+        12
     }
 
     fn volume(&self) -> usize {
         VOLUME
+    }
+
+    fn exemptions(&self) -> &[(&'static str, &'static str)] {
+        &[SHARES]
     }
 }
 
@@ -57,11 +72,15 @@ impl Harness for Ordered {
     }
 
     fn parallel(&self) -> usize {
-        24
+        12
     }
 
     fn volume(&self) -> usize {
         VOLUME
+    }
+
+    fn exemptions(&self) -> &[(&'static str, &'static str)] {
+        &[SHARES]
     }
 }
 
@@ -70,17 +89,18 @@ fn timing() -> Timing {
     let mut timing = Timing::default();
     timing.lease = Duration::from_secs(10);
     timing.slack = Duration::from_secs(6);
-    timing.patience = Duration::from_secs(40);
+    timing.delay = Duration::from_secs(4);
+    timing.patience = Duration::from_secs(60);
     timing.silence = Duration::from_millis(400);
-    timing.limit = Duration::from_secs(240);
+    timing.limit = Duration::from_secs(300);
     timing
 }
 
 async fn fixture(setup: &Setup, ordered: bool) -> Result<FixtureOf<Plain>, Error> {
-    let shim = Shim::to(&server()).await;
-    let relay = Relay::to(shim.address)
-        .await
-        .map_err(|error| Error::new(ErrorKind::Other, "no relay").with_source(error))?;
+    // Connections are cut on both sides of the shim, or it would keep streams that nobody reads.
+    let behind = relay(server().parse().expect("the server has an address")).await?;
+    let shim = Shim::to(&behind.addr().to_string()).await;
+    let before = relay(shim.address).await?;
     let direct = client();
     let dead_name = format!("{}-dead", setup.name);
     let dead_topic = ensure_topic(&direct, &dead_name).await?;
@@ -88,22 +108,28 @@ async fn fixture(setup: &Setup, ordered: bool) -> Result<FixtureOf<Plain>, Error
     let topic = ensure_topic(&direct, &setup.name).await?;
     let spec = SubscriptionSpec::new(&setup.name, &setup.name).ordered(ordered);
     let subscription = ensure_subscription(&direct, &spec).await?;
-    let relayed = client_of(&relay.addr().to_string());
+    let relayed = client_of(&before.addr().to_string());
     let publisher = PubsubPublisher::new(&relayed, topic).keep_attribute_order(true);
-    let open =
-        opener(relayed.clone(), subscription, setup.dead_letter.then_some(dead_topic), setup.lease, ordered);
+    let open = opener(relayed.clone(), subscription, setup.dead_letter.then_some(dead_topic), setup.lease, ordered);
     let open_dead = opener(relayed, dead, None, setup.lease, false);
-    let relay = Arc::new(relay);
-    let cut = Arc::clone(&relay);
+    let relays = Arc::new([before, behind]);
+    let cut = Arc::clone(&relays);
     let faults = Faults::new()
         .disconnect(move || {
-            cut.cut();
+            cut.iter().for_each(Relay::cut);
             ready(())
         })
         .fail_fetches(shim.fail("StreamingPull"))
         .fail_settles(shim.fail("Acknowledge"))
         .fail_publishes(shim.fail("Publish"));
-    Ok(Fixture::new(publisher.clone(), publisher.topic(), open).dead_letter(open_dead).faults(faults).keep((relay, shim)))
+    Ok(Fixture::new(publisher.clone(), publisher.topic(), open)
+        .dead_letter(open_dead)
+        .faults(faults)
+        .keep((relays, shim)))
+}
+
+async fn relay(to: SocketAddr) -> Result<Relay, Error> {
+    Relay::to(to).await.map_err(|error| Error::new(ErrorKind::Other, "no relay").with_source(error))
 }
 
 fn opener(
@@ -125,17 +151,20 @@ fn opener(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a Pub/Sub server: run by cargo xtask test"]
 async fn subscriptions_conform() {
+    let _turn = TURN.lock().await;
     run_all(&Plain).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Google's Pub/Sub emulator: run by cargo xtask test"]
 async fn ordered_subscriptions_conform() {
+    let _turn = TURN.lock().await;
     run_all(&Ordered).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs a Pub/Sub server: run by cargo xtask test"]
 async fn erased_subscriptions_conform() {
+    let _turn = TURN.lock().await;
     run_all(&Erased(Plain)).await;
 }

@@ -10,10 +10,10 @@ use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
+use tonic::Status;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::transport::{Channel, Endpoint, Server};
-use tonic::Status;
 use tower::Service;
 
 /// Passes calls on, but for those that are to fail. It stops when it is dropped.
