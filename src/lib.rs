@@ -21,20 +21,26 @@
 //! check(app);
 //! ```
 
+pub mod connect;
 #[cfg(feature = "event")]
 pub mod event;
 pub mod extract;
 #[cfg(all(feature = "memory", feature = "json"))]
 pub mod guide;
 pub mod handler;
+pub mod replay;
 pub mod router;
 pub mod server;
 pub mod testing;
 
 #[cfg(feature = "memory")]
 pub use chappe_memory as memory;
+#[cfg(feature = "postgres")]
+pub use chappe_postgres as postgres;
 #[cfg(feature = "pubsub")]
 pub use chappe_pubsub as pubsub;
+#[cfg(feature = "redis")]
+pub use chappe_redis as redis;
 #[cfg(feature = "sns")]
 pub use chappe_sns as sns;
 #[cfg(feature = "sqs")]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
@@ -42,10 +43,42 @@ fn program(examples: &Path, name: &str) -> PathBuf {
     examples.join(name).with_extension(env::consts::EXE_EXTENSION)
 }
 
-fn start(name: &str, args: &[&str]) -> Child {
+/// A program that does not outlive its test.
+struct Program(Option<Child>);
+
+impl Program {
+    fn wait_with_output(mut self) -> Output {
+        self.0.take().unwrap().wait_with_output().unwrap()
+    }
+}
+
+impl Deref for Program {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        self.0.as_ref().unwrap()
+    }
+}
+
+impl DerefMut for Program {
+    fn deref_mut(&mut self) -> &mut Child {
+        self.0.as_mut().unwrap()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn start(name: &str, args: &[&str]) -> Program {
     let mut command = Command::new(program(&EXAMPLES, name));
     command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().unwrap()
+    Program(Some(command.spawn().unwrap()))
 }
 
 #[cfg(unix)]
@@ -58,7 +91,7 @@ fn interrupt(child: &Child) {
 fn pipeline(args: &[&str], input: &[u8]) -> Output {
     let mut child = start("pipeline", args);
     child.stdin.take().unwrap().write_all(input).unwrap();
-    child.wait_with_output().unwrap()
+    child.wait_with_output()
 }
 
 fn json(output: &Output) -> Value {
@@ -152,6 +185,39 @@ fn messages_that_fail_once_are_counted_once() {
     assert_eq!(json["partial"], false);
 }
 
+/// Counts through queues of a broker, with every message made to fail once.
+fn assert_counts_through(url: &str) {
+    let input = "a b a\nc a\n".repeat(50);
+    let args = ["-", "--format", "json", "--fail-one-in", "1", "--url", url];
+
+    let json = json(&pipeline(&args, input.as_bytes()));
+
+    assert_eq!(counts(&json), [("a", 150), ("b", 50), ("c", 50)].map(|(word, n)| (word.into(), n)).into());
+    assert_eq!((&json["total"], &json["lines"], &json["left"]), (&250.into(), &100.into(), &0.into()));
+    assert_eq!(json["partial"], false);
+}
+
+#[test]
+fn queues_by_url_count_the_same() {
+    assert_counts_through("memory://{}");
+}
+
+#[cfg(feature = "redis")]
+#[test]
+#[ignore = "needs Redis: run by cargo xtask test"]
+fn queues_of_redis_count_the_same() {
+    let url = env::var("CHAPPE_TEST_REDIS").unwrap();
+    assert_counts_through(&format!("{url}?queue=pipeline-{}-{{}}", std::process::id()));
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn queues_of_postgres_count_the_same() {
+    let url = env::var("CHAPPE_TEST_POSTGRES").unwrap();
+    assert_counts_through(&format!("{url}?schema=pipeline_{}&migrate=true&queue={{}}", std::process::id()));
+}
+
 #[test]
 fn top_takes_the_most_frequent_and_then_the_first_in_order() {
     let json = json(&pipeline(&["--top", "2", "--format=json", "-"], b"b a c c\n"));
@@ -206,7 +272,7 @@ fn an_interrupt_drains_what_was_read() {
     stdin.write_all("in the end \n".repeat(20_000).as_bytes()).unwrap();
 
     interrupt(&child);
-    let output = child.wait_with_output().unwrap();
+    let output = child.wait_with_output();
     drop(stdin);
 
     assert_eq!(output.status.code(), Some(130));
@@ -218,8 +284,13 @@ fn an_interrupt_drains_what_was_read() {
 }
 
 /// Starts both instances and returns the addresses they listen on.
-fn start_fanout() -> (Child, String, String) {
-    let mut child = start("fanout_sse", &[]);
+fn start_fanout() -> (Program, String, String) {
+    start_fanout_with(&[])
+}
+
+/// Starts two instances in one process.
+fn start_fanout_with(args: &[&str]) -> (Program, String, String) {
+    let mut child = start("fanout_sse", args);
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let mut address = || {
         let url = lines.next().unwrap().unwrap();
@@ -231,10 +302,15 @@ fn start_fanout() -> (Child, String, String) {
 
 /// Opens a stream of events, and returns when the server has subscribed it.
 fn open_events(address: &str) -> BufReader<TcpStream> {
+    open_events_with(address, "")
+}
+
+/// Opens a stream of events with more headers.
+fn open_events_with(address: &str, headers: &str) -> BufReader<TcpStream> {
     let mut stream = TcpStream::connect(address).unwrap();
     // What does not come at all fails the test rather than keep it.
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    write!(stream, "GET /events HTTP/1.1\r\nHost: {address}\r\n\r\n").unwrap();
+    write!(stream, "GET /events HTTP/1.1\r\nHost: {address}\r\n{headers}\r\n").unwrap();
     let mut stream = BufReader::new(stream);
     assert_eq!(read_line(&mut stream), "HTTP/1.1 200 OK");
     while !read_line(&mut stream).is_empty() {}
@@ -283,6 +359,77 @@ fn what_one_instance_publishes_reaches_the_browsers_of_both_until_shutdown_ends_
     assert!(child.wait().unwrap().success());
 }
 
+/// Two processes on one bus: a browser goes from one to the other and misses nothing.
+#[cfg(all(unix, any(feature = "postgres", feature = "redis")))]
+fn assert_fans_out_between_processes(url: &str) {
+    let start = || {
+        let mut child = start("fanout_sse", &["--url", url, "0"]);
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        (child, line.trim_start_matches("http://").trim_end().trim_end_matches('/').to_owned())
+    };
+    let ((mut one, a), (mut other, b)) = (start(), start());
+    let mut first = open_events(&a);
+    let mut witness = open_events(&b);
+    post(&b, "heard");
+    read_until_line(&mut witness, "data: heard");
+    read_until_line(&mut first, "data: heard");
+    let id = read_line(&mut first).replace("id: ", "Last-Event-ID: ");
+    drop(first);
+    post(&a, "missed");
+    read_until_line(&mut witness, "data: missed");
+
+    let mut back = open_events_with(&b, &format!("{id}\r\n"));
+    let mut lines = std::iter::repeat_with(|| read_line(&mut back));
+    let next = lines.find(|line| line.starts_with("data: "));
+
+    assert_eq!(next.as_deref(), Some("data: missed"));
+    drop((back, witness));
+    for child in [&mut one, &mut other] {
+        interrupt(child);
+        assert!(child.wait().unwrap().success());
+    }
+}
+
+#[cfg(all(unix, feature = "redis"))]
+#[test]
+#[ignore = "needs Redis: run by cargo xtask test"]
+fn processes_fan_out_through_redis() {
+    let url = env::var("CHAPPE_TEST_REDIS").unwrap();
+    assert_fans_out_between_processes(&format!("{url}?topic=fanout-{}", std::process::id()));
+}
+
+#[cfg(all(unix, feature = "postgres"))]
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn processes_fan_out_through_postgres() {
+    let url = env::var("CHAPPE_TEST_POSTGRES").unwrap();
+    assert_fans_out_between_processes(&format!("{url}?topic=fanout-{}", std::process::id()));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_browser_that_comes_back_to_another_instance_is_sent_what_it_missed() {
+    let (mut child, a, b) = start_fanout();
+    let mut first = open_events(&a);
+    let mut witness = open_events(&b);
+    post(&a, "heard");
+    read_until_line(&mut first, "data: heard");
+    let id = read_line(&mut first).replace("id: ", "Last-Event-ID: ");
+    drop(first);
+    post(&b, "missed");
+    read_until_line(&mut witness, "data: missed");
+
+    let mut back = open_events_with(&b, &format!("{id}\r\n"));
+    let mut lines = std::iter::repeat_with(|| read_line(&mut back));
+    let next = lines.find(|line| line.starts_with("data: "));
+
+    assert_eq!(next.as_deref(), Some("data: missed"));
+    drop((back, witness));
+    interrupt(&child);
+    assert!(child.wait().unwrap().success());
+}
+
 #[cfg(unix)]
 #[test]
 fn a_browser_that_does_not_keep_up_is_told_what_it_missed() {
@@ -304,7 +451,7 @@ fn a_browser_that_does_not_keep_up_is_told_what_it_missed() {
 #[cfg(feature = "metrics")]
 #[test]
 fn prometheus_is_told_how_orders_were_published_and_handled() {
-    let output = start("metrics", &[]).wait_with_output().unwrap();
+    let output = start("metrics", &[]).wait_with_output();
 
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}");
@@ -346,7 +493,7 @@ fn the_worker_packs_every_order_and_buries_what_is_none() {
 /// Runs an example that ends by itself, and returns what it says.
 #[cfg(feature = "event")]
 fn said(name: &str) -> Vec<String> {
-    let output = start(name, &[]).wait_with_output().unwrap();
+    let output = start(name, &[]).wait_with_output();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }

@@ -88,6 +88,8 @@ pub struct Timing {
     pub patience: Duration,
     /// How long the suite looks for a message that must not come.
     pub silence: Duration,
+    /// How soon what has nothing to do stops when it is told to.
+    pub stop: Duration,
     /// How long a whole case may take.
     pub limit: Duration,
 }
@@ -101,6 +103,7 @@ impl Default for Timing {
             slack: Duration::from_secs(2),
             patience: Duration::from_secs(10),
             silence: Duration::from_millis(500),
+            stop: Duration::from_secs(2),
             limit: Duration::from_secs(90),
         }
     }

@@ -26,7 +26,8 @@ use broadcast::BusBench;
 use case::Case;
 use rig::Bench;
 
-/// Runs every case on queues of `harness`, prints a line for each, and fails if one failed.
+/// Runs every case on queues of `harness`, prints a line for each that was skipped or failed, and fails if
+/// one failed.
 ///
 /// Cases whose theme and name do not contain the text of the environment variable `CHAPPE_CASE` are left out.
 ///

@@ -11,8 +11,6 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::harness::Timing;
 
-/// How long a consumer that is told to stop may take.
-const STOP: Duration = Duration::from_secs(1);
 /// How long after a failed fetch the next is tried.
 const AGAIN: Duration = Duration::from_millis(20);
 /// How many deliveries a tap declares to hold at most, unless it is told otherwise.
@@ -28,6 +26,7 @@ pub(crate) struct Tap<Q: Queue> {
     error: Arc<Mutex<Option<Error>>>,
     patience: Duration,
     silence: Duration,
+    stopping: Duration,
 }
 
 impl<Q: Queue> Tap<Q> {
@@ -40,8 +39,8 @@ impl<Q: Queue> Tap<Q> {
         let error = Arc::default();
         let mut task = JoinSet::new();
         task.spawn(fetch_on_request(consumer, stop.token(), requests, results, Arc::clone(&error)));
-        let (patience, silence) = (timing.patience, timing.silence);
-        Ok(Self { wanted, batches, asked: false, stop, task, error, patience, silence })
+        let (patience, silence, stopping) = (timing.patience, timing.silence, timing.stop);
+        Ok(Self { wanted, batches, asked: false, stop, task, error, patience, silence, stopping })
     }
 
     /// The next delivery, which must come.
@@ -103,8 +102,8 @@ impl<Q: Queue> Tap<Q> {
         let ask = self.wanted.clone();
         // A consumer that is not being asked is asked once more: that is when it can say that it stopped.
         tokio::spawn(async move { ask.send(1).await });
-        let Self { mut batches, mut task, .. } = self;
-        let stopped = timeout(STOP, async {
+        let Self { mut batches, mut task, stopping, .. } = self;
+        let stopped = timeout(stopping, async {
             let mut rest = Vec::new();
             while let Some(batch) = batches.recv().await {
                 rest.extend(batch);
@@ -113,7 +112,7 @@ impl<Q: Queue> Tap<Q> {
             rest.extend(ended.unwrap_or_else(|error| panic!("the consumer failed instead of stopping: {error:?}")));
             rest
         });
-        stopped.await.unwrap_or_else(|_| panic!("the consumer did not stop within {STOP:?}"))
+        stopped.await.unwrap_or_else(|_| panic!("the consumer did not stop within {stopping:?}"))
     }
 }
 

@@ -14,6 +14,7 @@
 
 pub mod attribute;
 pub mod backend;
+mod backoff;
 pub mod batch;
 pub mod erased;
 mod error;
@@ -27,6 +28,7 @@ mod topic;
 mod writer;
 
 pub use attribute::{AttributeLimits, Attributes, Value};
+pub use backoff::Backoff;
 pub use batch::Batched;
 pub use erased::{BoxTopic, DynBroadcast, DynPublisher, DynQueue, DynSubscription};
 pub use error::{BoxError, Error, ErrorKind};

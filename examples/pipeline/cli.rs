@@ -19,6 +19,8 @@ Options:
   --format FORMAT   `text`, or `json` for one JSON object on standard output [default: text]
   --fail-one-in N   fail the first attempt of one in N messages; 0 fails none [default: 100]
   --concurrency N   handlers that run at a time in each server [default: 16]
+  --url URL         use queues of a broker; {} in it stands for the names `lines` and `words`, as in
+                    redis://localhost/?queue={} [default: queues in memory]
   --quiet           no progress bar
   --help            print this
 
@@ -38,6 +40,7 @@ pub(crate) struct Options {
     pub(crate) format: Format,
     pub(crate) fail_one_in: u64,
     pub(crate) concurrency: NonZeroUsize,
+    pub(crate) url: Option<String>,
     pub(crate) quiet: bool,
 }
 
@@ -72,6 +75,7 @@ impl Options {
             format: Format::Text,
             fail_one_in: 100,
             concurrency: NonZeroUsize::new(16).expect("16 is not zero"),
+            url: None,
             quiet: false,
         };
         while let Some(arg) = parser.next()? {
@@ -81,6 +85,7 @@ impl Options {
                 Arg::Long("format") => options.format = parser.value()?.parse_with(format)?,
                 Arg::Long("fail-one-in") => options.fail_one_in = parser.value()?.parse()?,
                 Arg::Long("concurrency") => options.concurrency = parser.value()?.parse()?,
+                Arg::Long("url") => options.url = Some(url(parser.value()?.string()?)?),
                 Arg::Short('q') | Arg::Long("quiet") => options.quiet = true,
                 Arg::Value(file) if input.is_none() => {
                     input = Some(if file == "-" { Input::Stdin } else { Input::File(file.into()) });
@@ -98,6 +103,11 @@ fn top(value: &str) -> Result<usize, String> {
         "all" => Ok(usize::MAX),
         number => number.parse().map_err(|_| "expected a number or `all`".to_owned()),
     }
+}
+
+/// The text is not repeated in an error, as there may be a password in it.
+fn url(value: String) -> Result<String, &'static str> {
+    if value.contains("{}") { Ok(value) } else { Err("--url is to have {} where the name of the queue goes") }
 }
 
 fn format(value: &str) -> Result<Format, &'static str> {

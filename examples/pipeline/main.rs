@@ -10,6 +10,8 @@
 //! queues are bounded, so a slow stage slows down those before it, and a file of any size takes the same
 //! memory but for its vocabulary. When the file ends the first queue is shut; its server ends when the queue
 //! is empty, and then the same happens to the second.
+//!
+//! With `--url` the queues are those of a broker: see [`remote`].
 
 use std::future::IntoFuture;
 use std::io::{self, Write};
@@ -30,6 +32,7 @@ mod cli;
 mod count;
 mod flaky;
 mod lines;
+mod remote;
 mod show;
 
 use cli::{Input, Options};
@@ -61,8 +64,15 @@ async fn main() {
     std::process::exit(code)
 }
 
-/// Counts the words of the input, from its first line to the last settlement.
 async fn run(options: &Options) -> Result<Summary, BoxError> {
+    match &options.url {
+        Some(url) => remote::run(options, url).await,
+        None => local(options).await,
+    }
+}
+
+/// Counts the words of the input, from its first line to the last settlement.
+async fn local(options: &Options) -> Result<Summary, BoxError> {
     let began = Instant::now();
     let (input, bar) = open(options).await?;
     let lines = MemoryQueue::builder("lines").capacity(LINES_WAITING).build()?;
@@ -101,6 +111,8 @@ async fn run(options: &Options) -> Result<Summary, BoxError> {
     Ok(Summary {
         top: counts.top(options.top),
         distinct: counts.distinct(),
+        lines: split.metrics.acked,
+        words: count.metrics.acked,
         elapsed: began.elapsed(),
         partial: interrupted || left > 0,
         left,

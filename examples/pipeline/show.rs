@@ -14,6 +14,9 @@ use crate::cli::Format;
 pub(crate) struct Summary {
     pub(crate) top: Vec<(Bytes, u64)>,
     pub(crate) distinct: usize,
+    /// How many lines were split, and how many words counted.
+    pub(crate) lines: u64,
+    pub(crate) words: u64,
     pub(crate) elapsed: Duration,
     /// Interrupted: the counts are those of what was read until then.
     pub(crate) partial: bool,
@@ -40,7 +43,7 @@ impl Summary {
             writeln!(out, "{count:>9} {}", printable(word))?;
         }
         writeln!(out)?;
-        writeln!(out, "{} words, {} different, on {} lines", self.words(), self.distinct, self.lines())?;
+        writeln!(out, "{} words, {} different, on {} lines", self.words, self.distinct, self.lines)?;
         let (messages, seconds) = (self.messages(), self.elapsed.as_secs_f64());
         writeln!(out, "{messages} messages in {seconds:.3} s: {:.0} messages/s", self.per_second())?;
         writeln!(out, "{} retries", self.retries())?;
@@ -55,9 +58,9 @@ impl Summary {
         let words: Vec<Value> = self.top.iter().map(|(word, count)| word_json(word, *count)).collect();
         json!({
             "words": words,
-            "total": self.words(),
+            "total": self.words,
             "distinct": self.distinct,
-            "lines": self.lines(),
+            "lines": self.lines,
             "messages": self.messages(),
             "messages_per_second": self.per_second().round(),
             "seconds": self.elapsed.as_secs_f64(),
@@ -68,16 +71,8 @@ impl Summary {
         })
     }
 
-    fn lines(&self) -> u64 {
-        self.split.metrics.acked
-    }
-
-    fn words(&self) -> u64 {
-        self.count.metrics.acked
-    }
-
     fn messages(&self) -> u64 {
-        self.lines() + self.words()
+        self.lines + self.words
     }
 
     fn retries(&self) -> u64 {

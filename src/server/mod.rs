@@ -27,7 +27,6 @@ use std::time::Duration;
 use chappe_core::Receiver;
 use chappe_core::backend::Queue;
 
-mod backoff;
 mod batch;
 mod broadcast;
 mod handle;
@@ -45,9 +44,9 @@ mod timekeeper;
 mod verdict;
 mod worker;
 
-pub use backoff::Backoff;
 pub use batch::BatchReceiver;
 pub use broadcast::Subscribed;
+pub use chappe_core::Backoff;
 pub use handle::{Handle, ServerHealth, State};
 pub use metrics::{DURATION_BUCKETS, Metrics};
 pub use options::{BatchOptions, Lanes};

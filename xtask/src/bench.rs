@@ -11,14 +11,19 @@ use crate::service;
 const MANIFEST: &str = "benches/peers/Cargo.toml";
 const TARGET: &str = "target/peers";
 
-/// Compares with other ways to use SQS, through an emulator; `quick` takes a fifth of the messages.
-pub(crate) fn aws(quick: bool) -> Result<()> {
+/// The brokers there is a comparison for: a package below `benches/peers` and a service, both of that name.
+pub(crate) const BROKERS: [&str; 3] = ["aws", "postgres", "redis"];
+
+/// Builds the comparison with other ways to use a broker, and runs it beside that; `quick` takes a fifth of the
+/// messages.
+pub(crate) fn broker(service: &str, quick: bool) -> Result<()> {
+    let package = format!("chappe-peers-{service}");
     let profile = ["build", "--profile", "network", "--manifest-path", MANIFEST, "--target-dir", TARGET];
-    run_command(&mut cargo(&[&profile[..], &["--package", "chappe-peers-aws"]].concat()))?;
-    let program = root().join(TARGET).join("network/chappe-peers-aws");
+    run_command(&mut cargo(&[&profile[..], &["--package", &package]].concat()))?;
+    let program = root().join(TARGET).join("network").join(package);
     let program = program.to_str().context("the repository is in a folder whose name is no text")?;
     let arguments = if quick { &["--quick"][..] } else { &[] };
-    service::run(&["aws"], Some(&[&[program], arguments].concat()))
+    service::run(&[service], Some(&[&[program], arguments].concat()))
 }
 
 /// Builds the comparison and prints its tables; `quick` takes a fifth of the messages.

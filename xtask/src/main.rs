@@ -22,12 +22,14 @@ cargo xtask <task>
                        runs every test of the workspace, or those asked for, against real servers where they
                        need them; doctests and the build of the examples included
   services [NAME]... [-- PROGRAM [ARGUMENT]...]
-                       starts servers, all or the named ones: aws, aws-referee, pubsub, pubsub-emulator; says
-                       how to reach them until Ctrl-C, or runs a program beside them
+                       starts servers, all that tests need or the named ones: aws, aws-referee, postgres, pubsub,
+                       redis; says how to reach them until Ctrl-C, or runs a program beside them
   check [NAME]...      runs all checks, or the named ones: fmt, clippy, docs, features, direction, msrv
   gates [--bless]      holds allocations and instructions per message to benches/gates.toml, or rewrites it
   bench [--quick]      measures chappe beside a raw channel and other crates, and prints how they compare
-  bench aws [--quick]  the same for SQS, beside the SDK and through an emulator, with calls and cost counted
+  bench BROKER [--quick]
+                       the same through a broker, beside its client used by hand: aws, with calls and cost
+                       counted, postgres or redis
 ";
 
 fn main() -> ExitCode {
@@ -54,8 +56,8 @@ fn run(args: &[&str]) -> Result<()> {
         ["gates", "--bless"] => gates::run(true),
         ["bench"] => bench::run(false),
         ["bench", "--quick"] => bench::run(true),
-        ["bench", "aws"] => bench::aws(false),
-        ["bench", "aws", "--quick"] => bench::aws(true),
+        ["bench", broker] if bench::BROKERS.contains(broker) => bench::broker(broker, false),
+        ["bench", broker, "--quick"] if bench::BROKERS.contains(broker) => bench::broker(broker, true),
         ["help" | "--help" | "-h"] | [] => {
             print!("{HELP}");
             Ok(())

@@ -18,6 +18,7 @@ use crate::service::{self, Interrupt, Running, Service};
 struct Counts {
     passed: u64,
     failed: u64,
+    failures: Vec<String>,
     ignored: Vec<Ignored>,
 }
 
@@ -79,6 +80,7 @@ pub(crate) fn run(arguments: &[&str]) -> Result<()> {
     left.append(&mut counts.ignored);
     left.iter().for_each(|test| println!("ignored: {}", test.name));
     skipped.iter().for_each(|test| println!("SKIPPED: {}, {}", test.name, test.reason));
+    counts.failures.iter().for_each(|name| println!("FAILED: {name}"));
     println!("\n{} passed, {} failed", counts.passed, counts.failed);
     if counts.failed > 0 || interrupt.heard() {
         bail!("tests failed");
@@ -139,7 +141,7 @@ fn watch(command: &mut Command, counts: &mut Counts, interrupt: &Interrupt) -> R
 
 impl Counts {
     /// Adds up lines such as `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; …`, and keeps what
-    /// is told of a single test that is ignored.
+    /// is told of a single test that is ignored or failed.
     fn add(&mut self, line: &str) {
         if let Some((_, result)) = line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". ")) {
             for part in result.split("; ") {
@@ -154,6 +156,8 @@ impl Counts {
         {
             let reason = reason.trim_start_matches(", ").to_owned();
             self.ignored.push(Ignored { name: name.to_owned(), reason });
+        } else if let Some(name) = line.strip_prefix("test ").and_then(|rest| rest.strip_suffix(" ... FAILED")) {
+            self.failures.push(name.to_owned());
         }
     }
 }
@@ -169,8 +173,10 @@ mod tests {
         counts.add("test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.02s");
         counts.add("test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.02s");
         counts.add("test some::result ... ok");
+        counts.add("test some::other ... FAILED");
 
-        assert_eq!(counts, Counts { passed: 15, failed: 2, ignored: Vec::new() });
+        let failures = vec!["some::other".to_owned()];
+        assert_eq!(counts, Counts { passed: 15, failed: 2, failures, ignored: Vec::new() });
     }
 
     #[test]

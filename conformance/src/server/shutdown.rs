@@ -18,9 +18,6 @@ use crate::ledger::Ledger;
 use crate::probe::Probe;
 use crate::rig::{Bench, drain, number_of, numbered};
 
-/// How long the shutdown of an idle server may take.
-const AT_ONCE: Duration = Duration::from_secs(1);
-
 pub(super) fn cases<'a, H: Harness>() -> Vec<Case<'a, Bench<'a, H>>> {
     cases!["server/shutdown":
         an_idle_server_shuts_down_at_once,
@@ -55,7 +52,7 @@ async fn an_idle_server_shuts_down_at_once<H: Harness>(bench: Bench<'_, H>) -> V
     let report = serving.stop().await;
     let took = from.elapsed();
 
-    assert!(took < AT_ONCE, "the shutdown of an idle server took {took:?}");
+    assert!(took < rig.timing.stop, "the shutdown of an idle server took {took:?}");
     assert!(report.is_clean());
     assert_eq!(handle.state(), State::Stopped);
     Ok(())

@@ -1,10 +1,8 @@
 //! What becomes of a message after a call to the publisher.
 
 use std::any::Any;
-use std::collections::hash_map::RandomState;
 use std::error::Error as StdError;
 use std::fmt;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,10 +11,8 @@ use tokio::time::Instant;
 use crate::backend::PublishResult;
 use crate::{Error, ErrorKind, Published};
 
-/// The first pause before a message is published again.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-/// The longest pause, unless a broker asks for a longer one.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// The pauses before a message is published again, unless a broker asks for a longer one.
+const PAUSES: crate::Backoff = crate::Backoff::exponential(Duration::from_millis(50), Duration::from_secs(1));
 
 /// How a call to the publisher ended.
 pub(super) enum Called {
@@ -121,16 +117,13 @@ pub(super) struct Backoff {
 
 impl Backoff {
     pub(super) fn new() -> Self {
-        // A fresh state is keyed at random, which is all the randomness that is needed.
-        let random = RandomState::new().build_hasher().finish() as u32;
-        Self { now: Instant::now(), jitter: 0.5 + 0.5 * f64::from(random) / f64::from(u32::MAX) }
+        Self { now: Instant::now(), jitter: 0.5 + 0.5 * fastrand::f64() }
     }
 
     /// When to try again after so many failures in a row: twice as far off each time, and not before the
     /// broker wants it.
     pub(super) fn due(self, failures: u32, asked: Option<Duration>) -> Instant {
-        let pause = FIRST_PAUSE * (1 << failures.saturating_sub(1).min(8));
-        self.now + pause.min(LONGEST_PAUSE).mul_f64(self.jitter).max(asked.unwrap_or_default())
+        self.now + PAUSES.bound(failures).mul_f64(self.jitter).max(asked.unwrap_or_default())
     }
 }
 

@@ -3,7 +3,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use chappe_core::{BoxError, Error, Message, Outcome};
+use chappe_core::{Backoff, BoxError, Error, Message, Outcome};
 use tokio::time::Instant;
 use tower::retry::Policy;
 use tower::retry::budget::Budget;
@@ -24,7 +24,7 @@ pub struct RetryPolicy {
 
 #[derive(Clone)]
 struct Terms {
-    first: Duration,
+    backoff: Backoff,
     longest: Duration,
     max_attempts: u32,
     repeat_ambiguous: bool,
@@ -40,7 +40,14 @@ impl RetryPolicy {
     /// together do not come back together. Three attempts, until [set otherwise](Self::max_attempts).
     #[must_use]
     pub const fn exponential(first: Duration, longest: Duration) -> Self {
-        let terms = Terms { first, longest, max_attempts: 3, repeat_ambiguous: false, budget: None, predicate: None };
+        let terms = Terms {
+            backoff: Backoff::exponential(first, longest),
+            longest,
+            max_attempts: 3,
+            repeat_ambiguous: false,
+            budget: None,
+            predicate: None,
+        };
         Self { terms, attempts: 0 }
     }
 
@@ -80,7 +87,7 @@ impl RetryPolicy {
         if hopeless || self.attempts >= self.terms.max_attempts {
             return None;
         }
-        let delay = asked.unwrap_or_else(|| self.bound().mul_f64(fastrand::f64()));
+        let delay = asked.unwrap_or_else(|| self.terms.backoff.delay(self.attempts));
         (delay <= self.terms.longest && is_wanted_after(message, delay)).then_some(delay)
     }
 
@@ -89,12 +96,6 @@ impl RetryPolicy {
         let own = find::<Error>(error)
             .is_none_or(|own| (asks || own.is_retryable()) && (self.terms.repeat_ambiguous || !own.is_ambiguous()));
         own && self.terms.predicate.as_ref().is_none_or(|predicate| predicate(error))
-    }
-
-    /// The longest wait after the attempts so far.
-    fn bound(&self) -> Duration {
-        let doublings = self.attempts.saturating_sub(1).min(31);
-        self.terms.first.saturating_mul(1 << doublings).min(self.terms.longest)
     }
 }
 
@@ -128,8 +129,7 @@ impl<R: 'static> Policy<Message, R, BoxError> for RetryPolicy {
 impl fmt::Debug for RetryPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RetryPolicy")
-            .field("first", &self.terms.first)
-            .field("longest", &self.terms.longest)
+            .field("backoff", &self.terms.backoff)
             .field("max_attempts", &self.terms.max_attempts)
             .finish_non_exhaustive()
     }

@@ -58,7 +58,13 @@ impl MemoryBus {
     /// subscriptions and end.
     #[must_use]
     pub fn fork(&self) -> Self {
-        Self(Arc::new(Handle::new(Arc::clone(&self.0.topic), Arc::clone(self.0.hub()))))
+        self.fork_to(Arc::clone(&self.0.topic))
+    }
+
+    /// As [`fork`](Self::fork), with another topic that its [`Publisher`] publishes to.
+    #[must_use]
+    pub fn fork_to(&self, topic: impl Into<Arc<str>>) -> Self {
+        Self(Arc::new(Handle::new(topic.into(), Arc::clone(self.0.hub()))))
     }
 
     /// What publishes to a topic of the bus through this handle.

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use chappe_core::backend::{Consumer, Delivery, Fetch, StopToken};
-use chappe_core::{Error, ErrorKind};
+use chappe_core::{Backoff, Error, ErrorKind};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use tokio::task::JoinHandle;
@@ -20,10 +20,8 @@ use super::receipt::SqsReceipt;
 use crate::limit::MAX_BATCH;
 use crate::wire::fresh_id;
 
-/// The first pause after a failure that comes of what we ask for, rather than of the network.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest.
-const LAST_PAUSE: Duration = Duration::from_secs(30);
+/// The pauses after a failure that comes of what we ask for, rather than of the network.
+const AGAIN: Backoff = Backoff::exponential(Duration::from_secs(1), Duration::from_secs(30)).at_least_half();
 
 /// Fetches from an [`SqsQueue`](crate::SqsQueue) by long polls.
 ///
@@ -158,15 +156,14 @@ impl SqsConsumer {
         shared.status.down(&error);
         self.failures = self.failures.saturating_add(1);
         self.width = 1;
-        let pause = FIRST_PAUSE.saturating_mul(1 << (self.failures - 1).min(10)).min(LAST_PAUSE);
-        let jittered = pause / 2 + pause.mul_f64(fastrand::f64() / 2.0);
+        let pause = AGAIN.delay(self.failures);
         match error.kind() {
             // Permissions and new credentials take their time to get around, and are somebody's to mend.
-            ErrorKind::Throttled | ErrorKind::PermissionDenied => error.retryable(true).with_retry_after(jittered),
+            ErrorKind::Throttled | ErrorKind::PermissionDenied => error.retryable(true).with_retry_after(pause),
             ErrorKind::NotFound => {
                 let since = *self.missing_since.get_or_insert_with(Instant::now);
                 let wait = since.elapsed() < shared.options.missing_grace;
-                if wait { error.retryable(true).with_retry_after(jittered) } else { error }
+                if wait { error.retryable(true).with_retry_after(pause) } else { error }
             }
             _ => error,
         }

@@ -89,6 +89,8 @@ fn timing() -> Timing {
     timing.lease = Duration::from_secs(3);
     timing.patience = Duration::from_secs(40);
     timing.silence = Duration::from_millis(400);
+    timing.slack = Duration::from_secs(8);
+    timing.stop = Duration::from_secs(20);
     timing.limit = Duration::from_secs(240);
     timing
 }

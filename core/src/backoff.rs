@@ -1,14 +1,15 @@
-//! [`Backoff`], how long a failed message waits for its next attempt.
+//! [`Backoff`], how long to wait before something that failed is tried again.
 
 use std::time::Duration;
 
-/// How long a failed message waits for its next attempt, by the number of attempts so far.
+/// How long to wait before something that failed is tried again, by the number of attempts so far: a message
+/// that was not handled, a connection that was lost.
 ///
 /// # Examples
 ///
 /// ```
 /// use std::time::Duration;
-/// use chappe::server::Backoff;
+/// use chappe_core::Backoff;
 ///
 /// let backoff = Backoff::exponential(Duration::from_millis(100), Duration::from_secs(60));
 /// assert!(backoff.delay(3) <= Duration::from_millis(400));
@@ -17,7 +18,14 @@ use std::time::Duration;
 pub struct Backoff {
     first: Duration,
     max: Duration,
-    jitter: bool,
+    jitter: Jitter,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Jitter {
+    None,
+    Half,
+    Full,
 }
 
 impl Backoff {
@@ -25,13 +33,21 @@ impl Backoff {
     /// current bound, so that messages that failed together do not come back together.
     #[must_use]
     pub const fn exponential(first: Duration, max: Duration) -> Self {
-        Self { first, max, jitter: true }
+        Self { first, max, jitter: Jitter::Full }
+    }
+
+    /// Draws delays from the upper half of what they may be: for a connection, where hardly waiting is not
+    /// waiting.
+    #[must_use]
+    pub const fn at_least_half(mut self) -> Self {
+        self.jitter = Jitter::Half;
+        self
     }
 
     /// Always the same delay.
     #[must_use]
     pub const fn fixed(delay: Duration) -> Self {
-        Self { first: delay, max: delay, jitter: false }
+        Self { first: delay, max: delay, jitter: Jitter::None }
     }
 
     /// No delay at all. A message that always fails then keeps a worker busy, so set a limit of attempts
@@ -45,7 +61,11 @@ impl Backoff {
     #[must_use]
     pub fn delay(&self, attempt: u32) -> Duration {
         let bound = self.bound(attempt);
-        if self.jitter { bound.mul_f64(fastrand::f64()) } else { bound }
+        match self.jitter {
+            Jitter::None => bound,
+            Jitter::Half => bound.mul_f64(0.5 + 0.5 * fastrand::f64()),
+            Jitter::Full => bound.mul_f64(fastrand::f64()),
+        }
     }
 
     /// The longest delay there can be after attempt number `attempt`.
@@ -85,5 +105,15 @@ mod tests {
         assert!(delays.iter().all(|delay| *delay <= Duration::from_secs(8)));
         assert!(delays.iter().any(|delay| *delay < Duration::from_secs(1)));
         assert!(delays.iter().any(|delay| *delay > Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn half_of_it_may_be_certain() {
+        let backoff = Backoff::exponential(Duration::from_secs(8), Duration::from_secs(8)).at_least_half();
+
+        let delays: Vec<Duration> = (0..1000).map(|_| backoff.delay(1)).collect();
+
+        assert!(delays.iter().all(|delay| (4..=8).contains(&delay.as_secs())));
+        assert!(delays.iter().any(|delay| *delay < Duration::from_secs(5)));
     }
 }

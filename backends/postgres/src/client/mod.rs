@@ -1,0 +1,12 @@
+//! Connections: how they are made, driven, watched and made again.
+
+mod backoff;
+mod config;
+mod drive;
+mod link;
+mod session;
+
+pub(crate) use backoff::Backoff;
+pub use config::PgConfig;
+pub(crate) use link::{Link, Listen, Vitals};
+pub(crate) use session::Session;

@@ -1,0 +1,269 @@
+//! [`PgConsumer`], which leases batches and sleeps while there are none.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use chappe_core::Error;
+use chappe_core::backend::{Action, ConsumeOptions, Consumer, Delivery, Fetch, Settlement, StopToken};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tokio_postgres::types::Type;
+
+use super::fetch::From;
+use super::receipt::PgReceipt;
+use super::shared::Shared;
+use crate::client::{Link, Listen, Session};
+
+/// How often everything is looked at, whatever the watermark: what was committed late may be below it.
+const SWEEP: Duration = Duration::from_secs(2);
+/// How many times as long as a sweep took there is until the next, where dead rows make it slow.
+const SWEEP_SHARE: u32 = 10;
+/// The pause when there is something that cannot be had, at first.
+const BLOCKED: Duration = Duration::from_millis(20);
+/// How often ids are forgotten that no longer keep duplicates out.
+const FORGET: Duration = Duration::from_secs(60);
+
+/// Fetches from a [`PgQueue`](crate::PgQueue) by a connection of its own.
+///
+/// It keeps a watermark: rows are visible in the order of a time that only grows, so a fetch begins where the one
+/// before ended, and does not walk over the dead rows that a long transaction elsewhere keeps from being removed.
+pub struct PgConsumer {
+    shared: Arc<Shared>,
+    link: Arc<Link>,
+    stop: StopToken,
+    heard: watch::Receiver<u64>,
+    /// Keeps `heard` quiet where nobody listens.
+    _hearing: watch::Sender<u64>,
+    changed: watch::Receiver<u64>,
+    watermark: SystemTime,
+    lane: Vec<u8>,
+    lanes_first: bool,
+    sweep_at: Instant,
+    forget_at: Instant,
+    /// Nothing was there at the last look.
+    idle: bool,
+    blocked: Duration,
+}
+
+/// When there will be something to fetch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Due {
+    Now,
+    In(Duration),
+    Never,
+}
+
+impl PgConsumer {
+    pub(super) async fn open(shared: &Arc<Shared>, options: ConsumeOptions) -> Result<Self, Error> {
+        let (sender, mut heard) = watch::channel(0);
+        let listen = shared.options.listen.then(|| Listen {
+            channel: shared.store.sql("SELECT {schema}.channel($1)"),
+            queue: shared.name.to_string(),
+            heard: sender.clone(),
+        });
+        let link = Link::checked(&shared.store, &shared.vitals, shared.next_part(), listen);
+        link.session().await?;
+        heard.mark_unchanged();
+        let now = Instant::now();
+        Ok(Self {
+            changed: shared.changed.subscribe(),
+            shared: Arc::clone(shared),
+            link,
+            stop: options.stop,
+            heard,
+            _hearing: sender,
+            watermark: SystemTime::UNIX_EPOCH,
+            lane: Vec::new(),
+            lanes_first: true,
+            sweep_at: now,
+            forget_at: now + FORGET.mul_f64(fastrand::f64()),
+            idle: false,
+            blocked: BLOCKED,
+        })
+    }
+
+    /// Leases what there is, up to `max`.
+    async fn look(
+        &mut self,
+        session: &Session,
+        max: usize,
+        out: &mut Vec<Delivery<PgReceipt>>,
+    ) -> Result<usize, Error> {
+        let mut left = max;
+        let by_time = !self.shared.options.ordered;
+        self.lanes_first = !self.lanes_first;
+        // Both kinds of an ordered queue have their turn to be first.
+        for lanes in [self.lanes_first, !self.lanes_first] {
+            if left > 0 && !(by_time && lanes) {
+                left -= if lanes {
+                    self.by_lane(session, left, out).await?
+                } else {
+                    self.by_time(session, left, out).await?
+                };
+            }
+        }
+        Ok(max - left)
+    }
+
+    async fn by_time(
+        &mut self,
+        session: &Session,
+        max: usize,
+        out: &mut Vec<Delivery<PgReceipt>>,
+    ) -> Result<usize, Error> {
+        let mut taken = 0;
+        let started = Instant::now();
+        if started < self.sweep_at {
+            taken = self.take(session, max, From::Time(self.watermark), out).await?;
+        }
+        if taken == 0 && started >= self.sweep_at {
+            taken = self.take(session, max, From::Time(SystemTime::UNIX_EPOCH), out).await?;
+            self.sweep_at = Instant::now() + SWEEP.max(started.elapsed() * SWEEP_SHARE);
+        }
+        Ok(taken)
+    }
+
+    /// From the key behind the last on, and then around.
+    async fn by_lane(
+        &mut self,
+        session: &Session,
+        max: usize,
+        out: &mut Vec<Delivery<PgReceipt>>,
+    ) -> Result<usize, Error> {
+        let mut taken = self.take(session, max, From::Lane(self.lane.clone()), out).await?;
+        if taken < max && !self.lane.is_empty() {
+            self.lane.clear();
+            taken += self.take(session, max - taken, From::Lane(Vec::new()), out).await?;
+        }
+        Ok(taken)
+    }
+
+    async fn take(
+        &mut self,
+        session: &Session,
+        max: usize,
+        from: From,
+        out: &mut Vec<Delivery<PgReceipt>>,
+    ) -> Result<usize, Error> {
+        let haul = self.shared.take(session, max, &from).await?;
+        let count = haul.len();
+        if let Some((visible, key)) = haul.last {
+            match from {
+                From::Time(_) => self.watermark = self.watermark.max(visible),
+                From::Lane(_) => {
+                    self.lane = key;
+                    // The next there can be.
+                    self.lane.push(0);
+                }
+            }
+        }
+        self.shared.vitals.status().count_received(haul.deliveries.len() as u64);
+        out.extend(haul.deliveries);
+        if !haul.odd.is_empty() {
+            self.put_aside(haul.odd).await;
+        }
+        Ok(count)
+    }
+
+    /// What makes no sense goes to the dead letter; without one it stays until somebody mends it.
+    async fn put_aside(&self, odd: Vec<(PgReceipt, Error)>) {
+        let mut batch = Vec::new();
+        for (receipt, error) in odd {
+            tracing::error!(%error, queue = &*self.shared.name, "a message cannot be read");
+            if self.shared.options.dead.is_some() {
+                batch.push(Settlement::new(receipt, Action::DeadLetter { reason: error.to_string().into() }));
+            }
+        }
+        if let Err(error) = self.shared.settle(&mut batch).await {
+            tracing::warn!(%error, queue = &*self.shared.name, "messages that cannot be read come again");
+        }
+    }
+
+    /// When there will be something: from the watermark on, and from time to time wherever it is.
+    async fn due(&mut self, session: &Session) -> Result<Due, Error> {
+        let started = Instant::now();
+        let sweep = started >= self.sweep_at;
+        let from = if sweep { SystemTime::UNIX_EPOCH } else { self.watermark };
+        let due = match self.shared.due(session, from).await? {
+            Some(due) if due.is_zero() => return Ok(Due::Now),
+            Some(due) => Due::In(due),
+            None => Due::Never,
+        };
+        if sweep {
+            self.sweep_at = Instant::now() + SWEEP.max(started.elapsed() * SWEEP_SHARE);
+        }
+        Ok(due)
+    }
+
+    fn pause(&mut self, due: Due) -> Duration {
+        let poll = self.shared.options.poll.mul_f64(0.7 + 0.3 * fastrand::f64());
+        match due {
+            Due::Never => poll,
+            Due::In(due) => due.min(poll),
+            // There is something that is locked, or below the watermark, or blocked by one before.
+            Due::Now => {
+                let pause = self.blocked.min(poll);
+                self.blocked = pause * 2;
+                pause
+            }
+        }
+    }
+
+    /// Forgets old ids, of this queue alone.
+    async fn forget_ids(&mut self, session: &Session) -> Result<(), Error> {
+        if Instant::now() >= self.forget_at {
+            self.forget_at = Instant::now() + FORGET;
+            let (sql, name) = (&self.shared.statements.sweep_ids, &*self.shared.name);
+            let call = self.shared.call("clean up");
+            session.answer(&call, session.client().execute_typed(sql, &[(&name, Type::TEXT)])).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Consumer for PgConsumer {
+    type Receipt = PgReceipt;
+
+    async fn fetch(&mut self, max: usize, out: &mut Vec<Delivery<PgReceipt>>) -> Result<Fetch, Error> {
+        let max = max.min(super::MAX_BATCH);
+        let session = tokio::select! {
+            biased;
+            () = self.stop.stopped() => return Ok(Fetch::Stopped),
+            session = self.link.session() => session?,
+        };
+        // Before the look, so that what comes after it is not missed.
+        let heard = self.heard.has_changed().unwrap_or(false) | self.changed.has_changed().unwrap_or(false);
+        self.heard.mark_unchanged();
+        self.changed.mark_unchanged();
+        // An idle queue is asked one thing a time: when there will be something.
+        let mut due = if self.idle && !heard { self.due(&session).await? } else { Due::Now };
+        if due == Due::Now && self.look(&session, max, out).await? > 0 {
+            self.idle = false;
+            self.blocked = BLOCKED;
+            return Ok(Fetch::More);
+        }
+        self.idle = true;
+        self.forget_ids(&session).await?;
+        if due == Due::Now {
+            due = self.due(&session).await?;
+        }
+        let pause = self.pause(due);
+        let dead = session.when_ended();
+        drop(session);
+        tokio::select! {
+            () = self.stop.stopped() => return Ok(Fetch::Stopped),
+            _ = self.heard.changed() => self.heard.mark_changed(),
+            _ = self.changed.changed() => self.changed.mark_changed(),
+            () = dead => {}
+            () = sleep(pause) => {}
+        }
+        Ok(Fetch::Idle)
+    }
+}
+
+impl fmt::Debug for PgConsumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgConsumer").field("queue", &self.shared.name).finish_non_exhaustive()
+    }
+}

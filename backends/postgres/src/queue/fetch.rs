@@ -1,0 +1,180 @@
+//! The statements that lease messages, and that tell when there will be some.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use chappe_core::Error;
+use chappe_core::backend::Delivery;
+use tokio::time::Instant;
+use tokio_postgres::Row;
+use tokio_postgres::types::{ToSql, Type};
+
+use super::receipt::{PgLease, PgReceipt};
+use super::shared::Shared;
+use crate::PgStore;
+use crate::client::Session;
+use crate::wire::Decoder;
+
+/// How many lanes are looked through for the next that is due.
+const LANES: i64 = 1_000;
+
+/// The statements of a queue.
+pub(super) struct Statements {
+    /// The oldest that are visible: queue, watermark, number, token, lease.
+    by_time: String,
+    /// The first of each key, from a key on: the same, with the key for the watermark.
+    by_lane: String,
+    /// The seconds until something is visible: queue, watermark.
+    due: String,
+    pub(super) ack_one: Arc<str>,
+    pub(super) sweep_ids: String,
+}
+
+/// What a fetch brought.
+#[derive(Default)]
+pub(super) struct Haul {
+    pub(super) deliveries: Vec<Delivery<PgReceipt>>,
+    /// Those that make no sense, and why.
+    pub(super) odd: Vec<(PgReceipt, Error)>,
+    /// Since when the last of them was visible, and its key.
+    pub(super) last: Option<(SystemTime, Vec<u8>)>,
+}
+
+impl Haul {
+    pub(super) fn len(&self) -> usize {
+        self.deliveries.len() + self.odd.len()
+    }
+}
+
+/// From where on to look.
+#[derive(Clone, Debug)]
+pub(super) enum From {
+    /// In the order of time, from a time on.
+    Time(SystemTime),
+    /// In the order of keys, from a key on.
+    Lane(Vec<u8>),
+}
+
+impl Statements {
+    pub(super) fn new(store: &PgStore, ordered: bool) -> Self {
+        let (unkeyed, due) = if ordered { ("AND key IS NULL", due_in_lanes()) } else { ("", DUE.to_owned()) };
+        let by_time = format!(
+            "WITH c AS (
+                SELECT id, vt FROM {{schema}}.message
+                WHERE queue = $1 AND vt <= statement_timestamp() AND vt >= $2 {unkeyed}
+                ORDER BY vt, id LIMIT $3 FOR UPDATE SKIP LOCKED)
+            {}",
+            take()
+        );
+        let by_lane = format!(
+            "WITH RECURSIVE {LANE}, head AS MATERIALIZED (
+                SELECT id FROM lane WHERE vt <= statement_timestamp() LIMIT $3
+            ), c AS (
+                SELECT m.id, m.vt FROM {{schema}}.message m JOIN head USING (id)
+                WHERE m.queue = $1 AND m.vt <= statement_timestamp() FOR UPDATE OF m SKIP LOCKED)
+            {}",
+            take()
+        );
+        Self {
+            by_time: store.sql(&by_time),
+            by_lane: store.sql(&by_lane),
+            due: store.sql(&due),
+            ack_one: store.sql("DELETE FROM {schema}.message WHERE id = $1 AND lease = $2").into(),
+            sweep_ids: store.sql(
+                "DELETE FROM {schema}.dedup WHERE queue = $1 AND seen < clock_timestamp() - interval '10 minutes'",
+            ),
+        }
+    }
+}
+
+impl Shared {
+    /// Leases up to `max` messages.
+    pub(super) async fn take(&self, session: &Session, max: usize, from: &From) -> Result<Haul, Error> {
+        let lease = self.options.lease;
+        let token = fastrand::i64(1..);
+        let limit = i64::try_from(max).unwrap_or(i64::MAX);
+        let seconds = lease.as_secs_f64();
+        let (sql, from): (_, (&(dyn ToSql + Sync), Type)) = match from {
+            From::Time(time) => (&self.statements.by_time, (time, Type::TIMESTAMPTZ)),
+            From::Lane(key) => (&self.statements.by_lane, (key, Type::BYTEA)),
+        };
+        let name = &*self.name;
+        let parameters: [(&(dyn ToSql + Sync), Type); 5] =
+            [(&name, Type::TEXT), from, (&limit, Type::INT8), (&token, Type::INT8), (&seconds, Type::FLOAT8)];
+        let until = Instant::now() + lease;
+        let call = self.call("fetch from");
+        let mut rows = session.answer(&call, session.client().query_typed(sql, &parameters)).await?;
+        // An update returns its rows in no order.
+        rows.sort_by_cached_key(|row| (row.get::<_, SystemTime>(VISIBLE), row.get::<_, i64>(0)));
+        Ok(self.haul(&rows, token, until))
+    }
+
+    /// How long until something is visible of what has a time from `from` on; `None` if there is nothing.
+    pub(super) async fn due(&self, session: &Session, from: SystemTime) -> Result<Option<Duration>, Error> {
+        let name = &*self.name;
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&name, Type::TEXT), (&from, Type::TIMESTAMPTZ)];
+        let call = self.call("look at");
+        let row = session.answer(&call, session.client().query_typed_opt(&self.statements.due, &parameters)).await?;
+        let seconds: Option<f64> = row.and_then(|row| row.get(0));
+        Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)))
+    }
+
+    fn haul(&self, rows: &[Row], token: i64, until: Instant) -> Haul {
+        let mut haul = Haul::default();
+        for row in rows {
+            let lease = PgLease::new(row.get(0), token, &self.statements.ack_one, &self.name);
+            match self.decoder.decode(row) {
+                Ok(mut message) => {
+                    message.extensions_mut().insert(lease.clone());
+                    haul.deliveries.push(Delivery::new(message, PgReceipt(lease)).lease_until(until));
+                }
+                Err(error) => haul.odd.push((PgReceipt(lease), error)),
+            }
+            let key: Option<&[u8]> = row.try_get(4).unwrap_or_default();
+            let (time, last) = (row.get(VISIBLE), haul.last.take());
+            let (latest, highest) = last.unwrap_or((time, Vec::new()));
+            haul.last = Some((latest.max(time), highest.max(key.unwrap_or_default().to_vec())));
+        }
+        haul
+    }
+}
+
+/// The column that tells since when a row was visible.
+const VISIBLE: usize = 12;
+
+const DUE: &str = "SELECT extract(epoch FROM vt - statement_timestamp())::float8 FROM {schema}.message
+    WHERE queue = $1 AND vt >= $2 ORDER BY vt, id LIMIT 1";
+
+/// The first message of each key, from one to the next by the index: it costs as much as there are keys, however
+/// many messages wait behind the first.
+const LANE: &str = "lane AS (
+        (SELECT key, id, vt FROM {schema}.message WHERE queue = $1 AND key >= $2 ORDER BY key, id LIMIT 1)
+        UNION ALL
+        SELECT next.* FROM lane, LATERAL (
+            SELECT key, id, vt FROM {schema}.message WHERE queue = $1 AND key > lane.key ORDER BY key, id LIMIT 1
+        ) next
+    )";
+
+fn due_in_lanes() -> String {
+    let lane = LANE.replace("$2", "''::bytea");
+    format!(
+        "WITH RECURSIVE {lane}
+        SELECT extract(epoch FROM min(vt) - statement_timestamp())::float8 FROM (
+            (SELECT vt FROM lane LIMIT {LANES})
+            UNION ALL
+            (SELECT vt FROM {{schema}}.message WHERE queue = $1 AND vt >= $2 AND key IS NULL ORDER BY vt, id LIMIT 1)
+        ) first"
+    )
+}
+
+/// Leases what `c` has chosen. Its commit need not be on the disk: losing it is a delivery more.
+fn take() -> String {
+    format!(
+        "UPDATE {{schema}}.message m
+        SET vt = clock_timestamp() + $5 * interval '1 second', attempts = m.attempts + 1, lease = $4
+        FROM c, (SELECT set_config('synchronous_commit', 'off', true) OFFSET 0) relaxed
+        WHERE m.id = c.id
+        RETURNING {}, c.vt",
+        Decoder::COLUMNS
+    )
+}

@@ -1,0 +1,25 @@
+//! Limits, and where they come from.
+
+/// The most attributes of a message. A script hands all fields of a message to one command, and Lua passes
+/// no more than about 8,000 arguments.
+pub(crate) const MAX_ATTRIBUTES: usize = 1000;
+
+/// The largest message, unless another limit is set. Redis itself takes values of 512 MiB
+/// (`proto-max-bulk-len`) and buffers of 1 GiB (`client-query-buffer-limit`).
+pub(crate) const MAX_MESSAGE_BYTES: usize = 16 << 20;
+
+/// The most messages published in one round trip.
+pub(crate) const MAX_BATCH: usize = 512;
+
+/// The most bytes published in one round trip, so that a batch does not hold others up for long.
+pub(crate) const MAX_BATCH_BYTES: usize = 16 << 20;
+
+/// The most messages one fetch takes.
+pub(crate) const MAX_FETCH: usize = 512;
+
+/// The most deliveries settled in one round trip.
+pub(crate) const MAX_SETTLE: usize = 512;
+
+/// The largest message of a bus: every subscriber gets a copy, and a server disconnects one that is 32 MiB
+/// behind (`client-output-buffer-limit pubsub`).
+pub(crate) const MAX_BUS_MESSAGE_BYTES: usize = 8 << 20;

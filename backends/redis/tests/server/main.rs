@@ -1,0 +1,8 @@
+//! Tests against a real server, whose URL `CHAPPE_TEST_REDIS` is.
+#![expect(clippy::unwrap_used, reason = "helpers of tests are not seen as tests")]
+
+mod broadcast;
+mod bus;
+mod conformance;
+mod rows;
+mod support;

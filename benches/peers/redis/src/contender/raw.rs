@@ -1,0 +1,77 @@
+//! The client in loops one would write by hand: pipelines of a hundred `XADD`, reads of a hundred, and one `XACK`
+//! and one `XDEL` for all of them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use redis::{Value, cmd, pipe};
+use tokio::task::JoinSet;
+
+use super::shares;
+use crate::server::connect;
+use crate::{BATCH, BODY, PUBLISHERS, Run};
+
+pub async fn run(queue: String, messages: usize) -> Run {
+    let queue = Arc::<str>::from(queue);
+    let begun = Instant::now();
+    let mut publishers = JoinSet::new();
+    for share in shares(messages, PUBLISHERS) {
+        publishers.spawn(publish(Arc::clone(&queue), share));
+    }
+    publishers.join_all().await;
+    let published = begun.elapsed();
+
+    let mut create = cmd("XGROUP");
+    create.arg("CREATE").arg(&*queue).arg("g").arg("0");
+    let _: Value = create.query_async(&mut connect().await).await.expect("the group is made");
+    let (begun, left) = (Instant::now(), Arc::new(AtomicUsize::new(messages)));
+    let mut consumers = JoinSet::new();
+    for number in 0..PUBLISHERS {
+        consumers.spawn(consume(Arc::clone(&queue), number, Arc::clone(&left)));
+    }
+    consumers.join_all().await;
+    Run { published, consumed: begun.elapsed() }
+}
+
+async fn publish(queue: Arc<str>, messages: usize) {
+    let mut connection = connect().await;
+    for first in (0..messages).step_by(BATCH) {
+        let mut pipe = pipe();
+        for _ in first..messages.min(first + BATCH) {
+            let command = pipe.cmd("XADD").arg(&*queue).arg("*").arg("b").arg(BODY);
+            ["a", "b", "c", "d"].iter().for_each(|name| drop(command.arg(name).arg("value")));
+        }
+        let ids: Vec<Value> = pipe.query_async(&mut connection).await.expect("messages are added");
+        assert!(ids.len() <= BATCH);
+    }
+}
+
+async fn consume(queue: Arc<str>, number: usize, left: Arc<AtomicUsize>) {
+    let mut connection = connect().await;
+    let mut read = cmd("XREADGROUP");
+    read.arg("GROUP").arg("g").arg(number).arg("COUNT").arg(BATCH).arg("BLOCK").arg(100).arg("STREAMS").arg(&*queue);
+    read.arg(">");
+    while left.load(Ordering::Relaxed) > 0 {
+        let answer = connection.send_packed_command(&read).await.expect("messages are read");
+        let Value::Array(streams) = answer else { continue };
+        let [Value::Array(stream)] = &streams[..] else { panic!("there is one stream") };
+        let Value::Array(entries) = &stream[1] else { panic!("it has entries") };
+        let (mut ack, mut delete) = (cmd("XACK"), cmd("XDEL"));
+        ack.arg(&*queue).arg("g");
+        delete.arg(&*queue);
+        for entry in entries {
+            let Value::Array(entry) = entry else { panic!("an entry has an id and fields") };
+            let Value::BulkString(id) = &entry[0] else { panic!("an id is a string") };
+            let Value::Array(fields) = &entry[1] else { panic!("fields are a list") };
+            assert_eq!(fields.len(), 10);
+            ack.arg(&id[..]);
+            delete.arg(&id[..]);
+        }
+        let mut pipe = pipe();
+        pipe.add_command(ack).add_command(delete);
+        let done: Vec<usize> = pipe.query_async(&mut connection).await.expect("messages are acknowledged");
+        assert_eq!(done, [entries.len(); 2]);
+        left.fetch_sub(entries.len(), Ordering::Relaxed);
+    }
+}

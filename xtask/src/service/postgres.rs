@@ -1,0 +1,76 @@
+//! PostgreSQL: a cluster of its own, as durable as it comes out of the box.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use super::{Service, Site, apt};
+
+/// The oldest first, so that the newest is found last.
+const FOLDER: &str = "/usr/lib/postgresql";
+
+/// Makes the cluster, and stops the server fast: by its own rules it would wait for clients to leave. The
+/// server refuses to be root, so that root becomes somebody else first.
+const SCRIPT: &str = r#"
+if [ "$(id -u)" = 0 ]; then
+    user=nobody; id -u postgres >/dev/null 2>&1 && user=postgres
+    chown "$user" "$DATA"
+    exec setpriv --reuid "$user" --regid "$(id -g "$user")" --clear-groups --pdeathsig TERM sh -c "$SCRIPT"
+fi
+set -e
+child=
+trap 'kill -INT $child; wait $child' TERM INT
+"$BIN/initdb" -D "$DATA/cluster" -U postgres -A trust -E UTF8 --no-locale -N >/dev/null
+"$BIN/postgres" -D "$DATA/cluster" -p "$PORT" -k "$DATA" -c listen_addresses=127.0.0.1 -c max_connections=300 &
+child=$!
+wait $child
+"#;
+
+pub(super) const SERVICE: Service = Service {
+    name: "postgres",
+    program: "PostgreSQL",
+    variable: "CHAPPE_TEST_POSTGRES",
+    needs: &["PostgreSQL"],
+    packages: &["chappe", "chappe-postgres"],
+    optional: false,
+    install,
+    command,
+    url,
+    settings,
+};
+
+fn install(_: &Path) -> Result<()> {
+    if binaries().is_none() {
+        apt::install(&["postgresql"])?;
+    }
+    binaries().map(drop).with_context(|| format!("neither the PATH nor {FOLDER} has `initdb` and `postgres`"))
+}
+
+fn command(site: &Site<'_>) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", SCRIPT]).current_dir(site.data).env("SCRIPT", SCRIPT);
+    command.env("BIN", binaries().unwrap_or_default()).env("DATA", site.data).env("PORT", site.port.to_string());
+    command
+}
+
+fn url(port: u16) -> String {
+    format!("postgres://postgres@127.0.0.1:{port}/postgres")
+}
+
+/// Where the programs are, for tests that run a server of their own.
+fn settings(_: &str) -> Vec<(&'static str, String)> {
+    let folder = binaries().unwrap_or_default();
+    vec![("CHAPPE_TEST_POSTGRES_BIN", folder.to_string_lossy().into_owned())]
+}
+
+/// The folder of the server's programs: of the PATH, or the newest of Debian's.
+fn binaries() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> =
+        std::fs::read_dir(FOLDER).into_iter().flatten().flatten().map(|entry| entry.path().join("bin")).collect();
+    folders
+        .sort_by_key(|folder| folder.parent().and_then(|version| version.file_name()?.to_str()?.parse::<u32>().ok()));
+    let complete = |folder: &PathBuf| folder.join("initdb").is_file() && folder.join("postgres").is_file();
+    std::env::split_paths(&path).find(complete).or_else(|| folders.into_iter().rfind(complete))
+}
