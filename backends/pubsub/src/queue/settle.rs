@@ -83,7 +83,7 @@ impl Shared {
             let left = self.options.max_hold.saturating_sub(receipt.age(now));
             match &settlement.action {
                 Action::Ack => plan.acks.push((Some(place), receipt.clone())),
-                Action::Retry { .. } | Action::Release if self.stays_here(receipt) => {
+                Action::Retry { .. } | Action::Release if stays_here(receipt) => {
                     plan.change(place, receipt, self.options.lease);
                 }
                 Action::Retry { delay, .. } => plan.put_back(place, receipt, *delay),
@@ -95,12 +95,6 @@ impl Shared {
             }
         }
         plan
-    }
-
-    /// Whether a message that is not done is handed out again by the consumer that got it. Where order is kept it is:
-    /// back with Pub/Sub, it would come after what is behind it.
-    fn stays_here(&self, receipt: &PubsubReceipt) -> bool {
-        receipt.key().is_some() && receipt.stock().is_some_and(|stock| stock.is_open())
     }
 
     /// Sends dead letters to their topic; those that arrived are to be acknowledged here.
@@ -217,6 +211,12 @@ impl Plan {
         let part = self.changes.entry(whole_seconds(delay)).or_default();
         part.extend(followers.map(|follower| (None, follower)));
     }
+}
+
+/// Whether a message that is not done is handed out again by the consumer that got it. Where order is kept it is: back
+/// with Pub/Sub, it would come after what is behind it.
+fn stays_here(receipt: &PubsubReceipt) -> bool {
+    receipt.key().is_some() && receipt.stock().is_some_and(|stock| stock.is_open())
 }
 
 /// Whole seconds, never fewer than asked for, and no more than Pub/Sub takes.

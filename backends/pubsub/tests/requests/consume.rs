@@ -21,21 +21,24 @@ type Held = Delivery<PubsubReceipt>;
 
 async fn consume(queue: &PubsubQueue, window: usize) -> (PubsubConsumer, StopSource) {
     let stop = StopSource::new();
-    let options = ConsumeOptions::new(stop.token(), window.try_into().unwrap());
-    (queue.consume(options).await.unwrap(), stop)
+    let options = ConsumeOptions::new(stop.token(), window.try_into().expect("a window is not empty"));
+    (queue.consume(options).await.expect("the fake lets everybody consume"), stop)
 }
 
 async fn fetch(consumer: &mut PubsubConsumer, count: usize) -> Vec<Held> {
     let mut out = Vec::new();
     while out.len() < count {
         let fetching = consumer.fetch(count - out.len(), &mut out);
-        timeout(PATIENCE, fetching).await.expect("nothing came").unwrap();
+        timeout(PATIENCE, fetching).await.expect("nothing came").expect("fetching failed");
     }
     out
 }
 
 async fn failure(consumer: &mut PubsubConsumer) -> Error {
-    timeout(PATIENCE, consumer.fetch(1, &mut Vec::new())).await.expect("nothing came").unwrap_err()
+    timeout(PATIENCE, consumer.fetch(1, &mut Vec::new()))
+        .await
+        .expect("nothing came")
+        .expect_err("fetching did not fail")
 }
 
 async fn settle(queue: &PubsubQueue, deliveries: &[Held], action: Action) -> Result<Vec<SettleResult>, Error> {

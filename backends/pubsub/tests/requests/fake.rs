@@ -154,7 +154,7 @@ impl Fake {
     }
 
     /// Waits until something is so.
-    pub(crate) async fn until(&self, so: impl Fn(&Self) -> bool) {
+    pub(crate) async fn until(&self, so: impl Fn(&Self) -> bool + Send + Sync) {
         let waiting = async {
             loop {
                 let changed = self.shared.changed.notified();

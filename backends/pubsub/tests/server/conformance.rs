@@ -149,21 +149,21 @@ fn opener(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs a Pub/Sub server: run by cargo xtask test"]
+#[ignore = "the suite is not green beside the emulator yet: see PLAN.md"]
 async fn subscriptions_conform() {
     let _turn = TURN.lock().await;
     run_all(&Plain).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs Google's Pub/Sub emulator: run by cargo xtask test"]
+#[ignore = "the suite is not green beside the emulator yet: see PLAN.md"]
 async fn ordered_subscriptions_conform() {
     let _turn = TURN.lock().await;
     run_all(&Ordered).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "needs a Pub/Sub server: run by cargo xtask test"]
+#[ignore = "the suite is not green beside the emulator yet: see PLAN.md"]
 async fn erased_subscriptions_conform() {
     let _turn = TURN.lock().await;
     run_all(&Erased(Plain)).await;
