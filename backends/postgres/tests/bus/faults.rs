@@ -7,12 +7,12 @@ use std::time::Duration;
 use chappe_conformance::Direction;
 use chappe_core::backend::{Backend, Broadcast, PublishResult, ReconnectGuard, SubscribeOptions};
 use chappe_core::{ErrorKind, Message};
-use chappe_postgres::{PgBus, PgConfig, PgStore};
+use chappe_postgres::{PgBus, PgStore};
 use tokio::time::{Instant, timeout};
 
 use crate::cluster::Cluster;
 use crate::support::{
-    at, becomes, client, config, fresh_name, next, publish, raw_config, relay, relayed, store, subscribe, try_publish,
+    becomes, client, config, fresh_name, next, publish, raw_config, relay, relayed, store, subscribe, try_publish,
 };
 
 /// How soon a silent connection must be noticed.
@@ -106,7 +106,7 @@ async fn a_silent_connection_is_noticed_and_replaced() {
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
 async fn a_restarted_server_is_found_again() {
     let cluster = Cluster::start().await;
-    let bus = PgBus::new(&PgStore::new(PgConfig::new(&at(&raw_config(), cluster.addr()))), fresh_name());
+    let bus = PgBus::new(&PgStore::from_url(&cluster.url()).unwrap(), fresh_name());
     let mut subscription = subscribe(&bus, bus.destination()).await;
     publish(&bus, ["before".to_owned(), "x".repeat(10_000)]).await;
     assert_eq!(next(&mut subscription, 2).await, ["before", "10000 bytes"]);
