@@ -37,6 +37,8 @@ pub mod testing;
 pub use chappe_memory as memory;
 #[cfg(feature = "postgres")]
 pub use chappe_postgres as postgres;
+#[cfg(feature = "pubsub")]
+pub use chappe_pubsub as pubsub;
 #[cfg(feature = "redis")]
 pub use chappe_redis as redis;
 #[cfg(feature = "sns")]

@@ -17,6 +17,7 @@ mod interrupt;
 mod localstack;
 mod ministack;
 mod postgres;
+mod pubsub;
 mod redis;
 mod server;
 mod venv;
@@ -26,7 +27,7 @@ pub(crate) use interrupt::Interrupt;
 pub(crate) use server::{Problem, Running};
 
 /// All there are.
-const ALL: [Service; 4] = [ministack::SERVICE, localstack::SERVICE, postgres::SERVICE, redis::SERVICE];
+const ALL: [Service; 5] = [ministack::SERVICE, localstack::SERVICE, postgres::SERVICE, redis::SERVICE, pubsub::SERVICE];
 
 /// A kind of server.
 pub(crate) struct Service {
@@ -38,7 +39,7 @@ pub(crate) struct Service {
     pub(crate) variable: &'static str,
     /// What a test that needs it says in the reason of its `#[ignore = "needs …"]`: any of these.
     pub(crate) needs: &'static [&'static str],
-    /// The packages with tests that need it.
+    /// The packages with tests that need it. Without any it is started only by name.
     packages: &'static [&'static str],
     /// Whether tests go on without it, aloud, where it cannot be had.
     pub(crate) optional: bool,
@@ -77,13 +78,17 @@ impl Service {
     }
 }
 
-/// The services of these names, or all.
+/// The services of these names, or all that tests need.
 pub(crate) fn named(names: &[&str]) -> Result<Vec<&'static Service>> {
     if let Some(unknown) = names.iter().find(|name| ALL.iter().all(|service| service.name != **name)) {
         let known: Vec<&str> = ALL.iter().map(|service| service.name).collect();
         bail!("there is no service `{unknown}`, there are: {}", known.join(", "));
     }
-    Ok(ALL.iter().filter(|service| names.is_empty() || names.contains(&service.name)).collect())
+    let chosen = |service: &&Service| match names {
+        [] => !service.packages.is_empty(),
+        some => some.contains(&service.name),
+    };
+    Ok(ALL.iter().filter(chosen).collect())
 }
 
 /// The services the tests of these packages need; without names, of the whole workspace.

@@ -1,0 +1,5 @@
+//! Tests against Google's emulator, or against Google's in-memory server where that cannot be had.
+
+mod conformance;
+mod shim;
+mod support;

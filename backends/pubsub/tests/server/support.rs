@@ -1,0 +1,27 @@
+//! Clients of the server.
+
+use chappe_pubsub::PubsubClient;
+
+/// Names the host and port of a server.
+const SERVER: &str = "CHAPPE_TEST_PUBSUB";
+/// Any will do.
+pub(crate) const PROJECT: &str = "chappe";
+
+/// The host and port of the server.
+pub(crate) fn server() -> String {
+    named(SERVER)
+}
+
+/// A client with a connection of its own.
+pub(crate) fn client() -> PubsubClient {
+    client_of(&server())
+}
+
+/// A client of a host and port.
+pub(crate) fn client_of(host: &str) -> PubsubClient {
+    PubsubClient::emulator(host).expect("it is a host and port").project(PROJECT)
+}
+
+fn named(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| panic!("{variable} is not set; it names a server, like 127.0.0.1:8085"))
+}
