@@ -37,8 +37,8 @@ struct Warehouse {
 /// Writes the order and publishes it, both or neither.
 async fn place(client: &mut Client, orders: &PgPublisher, pieces: u32) -> Result<i64, BoxError> {
     let transaction = client.transaction().await?;
-    let row = transaction.query_one("INSERT INTO shop_order (pieces) VALUES ($1) RETURNING id", &[&i64::from(pieces)]);
-    let id = row.await?.get(0);
+    let insert = "INSERT INTO shop_order (pieces) VALUES ($1) RETURNING id";
+    let id = transaction.query_one(insert, &[&i64::from(pieces)]).await?.get(0);
     let mut message = Message::new(serde_json::to_vec(&Order { id, pieces })?);
     message.set_id(format!("order-{id}"));
     orders.enqueue_in(&transaction, message).await?;
