@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::{Service, Site, ministack, venv};
+use super::{Service, Site, ministack, server::accepts, venv};
 
 /// The last release for Pythons before 3.13. It needs the others older than it says.
 const REQUIREMENTS: [&str; 6] = [
@@ -26,6 +26,7 @@ pub(super) const SERVICE: Service = Service {
     optional: true,
     install,
     command,
+    ready: accepts,
     url: ministack::url,
     settings: ministack::settings,
 };

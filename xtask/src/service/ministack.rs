@@ -8,7 +8,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use super::{Service, Site, venv};
+use super::{Service, Site, server::accepts, venv};
 
 const REQUIREMENTS: [&str; 1] = ["ministack==1.5.33"];
 
@@ -24,6 +24,7 @@ pub(super) const SERVICE: Service = Service {
     optional: false,
     install,
     command,
+    ready: accepts,
     url,
     settings,
 };

@@ -47,6 +47,8 @@ pub(crate) struct Service {
     install: fn(&Path) -> Result<()>,
     /// Starts it.
     command: fn(&Site<'_>) -> Command,
+    /// Whether it answers at its port.
+    ready: fn(u16) -> bool,
     /// Where it is, by its port.
     url: fn(u16) -> String,
     /// What else programs are told, beside the variable: what the client's own configuration reads.

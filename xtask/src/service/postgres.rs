@@ -1,7 +1,10 @@
 //! PostgreSQL: a cluster of its own, as durable as it comes out of the box.
 
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -36,6 +39,7 @@ pub(super) const SERVICE: Service = Service {
     optional: false,
     install,
     command,
+    ready,
     url,
     settings,
 };
@@ -52,6 +56,22 @@ fn command(site: &Site<'_>) -> Command {
     command.args(["-c", SCRIPT]).current_dir(site.data).env("SCRIPT", SCRIPT);
     command.env("BIN", binaries().unwrap_or_default()).env("DATA", site.data).env("PORT", site.port.to_string());
     command
+}
+
+/// It accepts connections for a while before it serves them, and says so in its first byte.
+fn ready(port: u16) -> bool {
+    let hello = || -> std::io::Result<u8> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        // Version 3.0 of the protocol, and who is there.
+        let hello = [&196_608_u32.to_be_bytes()[..], b"user\0postgres\0\0"].concat();
+        let length = u32::try_from(hello.len() + 4).unwrap_or(u32::MAX);
+        stream.write_all(&[&length.to_be_bytes()[..], &hello].concat())?;
+        let mut answer = [0];
+        stream.read_exact(&mut answer)?;
+        Ok(answer[0])
+    };
+    hello().is_ok_and(|answer| answer == b'R')
 }
 
 fn url(port: u16) -> String {

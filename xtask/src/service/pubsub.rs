@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use super::{Service, Site, apt};
+use super::{Service, Site, apt, server::accepts};
 use crate::cargo::root;
 
 /// Names the emulator, where it is in none of the usual places.
@@ -40,6 +40,7 @@ pub(super) const SERVICE: Service = Service {
     optional: true,
     install,
     command,
+    ready: accepts,
     url: address,
     settings,
 };

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{Service, Site, apt};
+use super::{Service, Site, apt, server::accepts};
 
 /// What it may be called.
 const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
@@ -20,6 +20,7 @@ pub(super) const SERVICE: Service = Service {
     optional: false,
     install,
     command,
+    ready: accepts,
     url,
     settings,
 };

@@ -12,7 +12,7 @@ use anyhow::{Context, Error, Result, bail};
 
 use super::{Interrupt, Service, Site};
 
-/// How long a server may take to accept connections.
+/// How long a server may take to answer.
 const START: Duration = Duration::from_secs(60);
 
 /// How long a server may take to stop before it is killed.
@@ -39,7 +39,7 @@ struct Server {
 pub(crate) type Problem = (&'static Service, Error);
 
 impl Running {
-    /// Starts servers side by side, and returns when each accepts connections; with what kept others from it.
+    /// Starts servers side by side, and returns when each answers; with what kept others from it.
     ///
     /// To be called from the main thread: on Linux they end with the thread that started them.
     pub(crate) fn start(services: &[&'static Service], interrupt: &Interrupt) -> (Self, Vec<Problem>) {
@@ -121,15 +121,14 @@ impl Server {
     }
 
     fn ready(&mut self, interrupt: &Interrupt) -> Result<()> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         let since = Instant::now();
-        while TcpStream::connect(address).is_err() {
+        while !(self.service.ready)(self.port) {
             self.alive()?;
             if interrupt.heard() {
                 bail!("interrupted");
             }
             if since.elapsed() > START {
-                bail!("{} does not listen after {START:?}{}", self.service.program, self.tail());
+                bail!("{} does not answer after {START:?}{}", self.service.program, self.tail());
             }
             thread::sleep(PAUSE);
         }
@@ -201,6 +200,11 @@ fn rebuilt(from: &Command, mut command: Command) -> Command {
         command.current_dir(folder);
     }
     command
+}
+
+/// Whether there is somebody at a port, which for most servers is to say that they answer.
+pub(super) fn accepts(port: u16) -> bool {
+    TcpStream::connect(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).is_ok()
 }
 
 /// Signals a process we started and have not waited for yet, so that its number is still its own.
