@@ -6,16 +6,17 @@ const FIRST: Duration = Duration::from_millis(50);
 /// What a server that comes back may wait for us.
 const LAST: Duration = Duration::from_secs(5);
 
-/// Exponential pauses with jitter, so that the clients of a server that restarts do not come all at once.
+const PAUSES: chappe_core::Backoff = chappe_core::Backoff::exponential(FIRST, LAST).at_least_half();
+
+/// How often it failed in a row, and so how long to wait.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff(u32);
 
 impl Backoff {
     /// The next pause.
     pub(crate) fn next(&mut self) -> Duration {
-        let pause = FIRST.saturating_mul(1 << self.0.min(10)).min(LAST);
         self.0 = self.0.saturating_add(1);
-        pause / 2 + pause.mul_f64(fastrand::f64() / 2.0)
+        PAUSES.delay(self.0)
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chappe_core::backend::Delivery;
-use chappe_core::{Error, ErrorKind};
+use chappe_core::{Backoff, Error, ErrorKind};
 use futures_util::{Stream, stream};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -26,10 +26,9 @@ const HEARTBEAT: Duration = Duration::from_secs(30);
 const LINGER: Duration = Duration::from_secs(1);
 /// How long a stream lasts that was no failure: Pub/Sub ends each after a while.
 const WORTHWHILE: Duration = Duration::from_secs(10);
-/// The pause after a stream that lasted, and the first and the last after those that did not.
-const AT_ONCE: Duration = Duration::from_millis(100);
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-const LAST_PAUSE: Duration = Duration::from_secs(30);
+/// The pause after a stream that lasted, and those after streams that did not.
+const AT_ONCE: Backoff = Backoff::exponential(Duration::from_millis(100), Duration::from_millis(100)).at_least_half();
+const AGAIN: Backoff = Backoff::exponential(Duration::from_millis(500), Duration::from_secs(30)).at_least_half();
 /// How long a stream lasts at least before another takes its place.
 const ROTATE: Duration = Duration::from_secs(1);
 /// How much earlier than it arrived a message may have been leased.
@@ -88,7 +87,7 @@ impl Pump {
                 missing_since = None;
             }
             self.shared.status.down(&error);
-            let pause = pause_after(failures);
+            let pause = if failures == 0 { AT_ONCE.delay(1) } else { AGAIN.delay(failures) };
             failures = failures.saturating_add(1);
             let error = match error.kind() {
                 ErrorKind::NotFound => {
@@ -272,13 +271,4 @@ fn requests(
             }
         }
     })
-}
-
-/// How long to wait after so many streams in a row that did not last.
-fn pause_after(failures: u32) -> Duration {
-    let pause = match failures {
-        0 => AT_ONCE,
-        _ => FIRST_PAUSE.saturating_mul(1 << (failures - 1).min(10)).min(LAST_PAUSE),
-    };
-    pause / 2 + pause.mul_f64(fastrand::f64() / 2.0)
 }
