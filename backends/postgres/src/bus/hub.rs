@@ -7,19 +7,17 @@ use std::task::Waker;
 
 use bytes::Bytes;
 use chappe_core::backend::{Status, SubscribeOptions};
-use chappe_core::bus::{End, Line};
+use chappe_core::bus::{End, Line, Mark, Origin, Progress, Sequence, open};
 use chappe_core::{Error, ErrorKind, Message};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::channel::channel;
-use super::wire::{self, Mark, Origin, Pointer, Received};
+use super::wire::{self, Pointer, Received};
 
 /// How many messages of a topic may wait behind a large one that is being fetched.
 const MAX_WAITING: usize = 4_096;
 /// How many large messages, and how many bytes of them, are fetched at a time.
 const MAX_FETCH: (usize, u64) = (64, 16 << 20);
-/// How many publishers of a topic are kept count of.
-const MAX_ORIGINS: usize = 4_096;
 
 pub(super) struct Hub {
     pub(super) origin: Origin,
@@ -29,8 +27,8 @@ pub(super) struct Hub {
     pub(super) changed: Notify,
     /// Rung when there is a large message to fetch.
     pub(super) spilled: Notify,
-    /// What the listener last achieved: changes whenever that may interest those who wait to be subscribed.
-    progress: watch::Sender<Option<Failure>>,
+    /// What the listener last achieved.
+    pub(super) progress: Progress,
     ignored: AtomicU64,
 }
 
@@ -49,7 +47,7 @@ struct Topic {
     listened: bool,
     /// Whether a session that listened was lost, and its subscribers are yet to be told.
     lost: bool,
-    last: HashMap<Origin, u64>,
+    sequence: Sequence,
     /// A large message that is being fetched, and what came behind it.
     waiting: VecDeque<Waiting>,
 }
@@ -60,15 +58,6 @@ enum Waiting {
     Gap,
 }
 
-/// Why the listener could not connect.
-#[derive(Clone, Debug)]
-struct Failure {
-    kind: ErrorKind,
-    text: Arc<str>,
-    /// Failures are told apart by their number: one from before is not told again.
-    number: u64,
-}
-
 impl Hub {
     pub(super) fn new(status: Status) -> Self {
         Self {
@@ -77,7 +66,7 @@ impl Hub {
             topics: Mutex::default(),
             changed: Notify::new(),
             spilled: Notify::new(),
-            progress: watch::Sender::new(None),
+            progress: Progress::new(),
             ignored: AtomicU64::new(0),
         }
     }
@@ -108,24 +97,15 @@ impl Hub {
     ///
     /// What the next attempt to connect failed with, or `Closed`.
     pub(super) async fn listened(&self, line: &Line) -> Result<(), Error> {
-        let mut progress = self.progress.subscribe();
-        let before = progress.borrow_and_update().as_ref().map_or(0, |failure| failure.number);
-        loop {
-            {
-                let topics = self.lock();
-                if topics.closed {
-                    return Err(closed(&line.topic));
-                }
-                if topics.by_channel.get(&*channel(&line.topic)).is_none_or(|topic| topic.listened) {
-                    return Ok(());
-                }
+        let what = format!("cannot subscribe to bus {}", line.topic);
+        let listened = || {
+            let topics = self.lock();
+            if topics.closed {
+                return Err(closed(&line.topic));
             }
-            if let Some(failure) = progress.borrow_and_update().as_ref().filter(|failure| failure.number > before) {
-                let text = format!("cannot subscribe to bus {}: {}", line.topic, failure.text);
-                return Err(Error::new(failure.kind, text));
-            }
-            progress.changed().await.expect("the hub holds the sender");
-        }
+            Ok(topics.by_channel.get(&*channel(&line.topic)).is_none_or(|topic| topic.listened))
+        };
+        self.progress.until(what, listened).await
     }
 
     /// Takes a line out, and lets nothing more in.
@@ -157,7 +137,7 @@ impl Hub {
         }
         drop(topics);
         wake(woken);
-        self.progress.send_modify(|_| {});
+        self.progress.made();
         true
     }
 
@@ -193,15 +173,7 @@ impl Hub {
     /// The session listens to these channels: whoever waits for that is subscribed.
     pub(super) fn confirm(&self, listening: &BTreeSet<Box<str>>) {
         self.lock().of(listening).for_each(|topic| topic.listened = true);
-        self.progress.send_modify(|_| {});
-    }
-
-    /// The listener could not connect.
-    pub(super) fn fail(&self, error: &Error) {
-        self.progress.send_modify(|failure| {
-            let number = failure.as_ref().map_or(0, |failure| failure.number) + 1;
-            *failure = Some(Failure { kind: error.kind(), text: error.to_string().into(), number });
-        });
+        self.progress.made();
     }
 
     /// A notification came. Called on the task that reads the socket, so nothing here waits for anybody.
@@ -253,7 +225,7 @@ impl Hub {
                     && pointers.contains(pointer)
                 {
                     let envelope = rows.get(&pointer.key()).cloned();
-                    let message = envelope.and_then(|envelope| wire::open(pointer.mark, envelope));
+                    let message = envelope.and_then(|envelope| open(pointer.mark, envelope));
                     let mark = pointer.mark;
                     *waiting = message.map_or(Waiting::Gap, |message| Waiting::Message(mark, message));
                 }
@@ -290,7 +262,7 @@ impl Topic {
             lines: Vec::new(),
             listened: false,
             lost: false,
-            last: HashMap::new(),
+            sequence: Sequence::default(),
             waiting: VecDeque::new(),
         }
     }
@@ -298,7 +270,7 @@ impl Topic {
     /// The session listens: if another was lost before, something may have been missed.
     fn find(&mut self, woken: &mut Vec<Waker>) {
         if std::mem::take(&mut self.lost) {
-            self.last.clear();
+            self.sequence.clear();
             self.gap(woken);
         }
     }
@@ -309,7 +281,7 @@ impl Topic {
             Received::Message(mark, _) => *mark,
             Received::Pointer(pointer) => pointer.mark,
         };
-        if self.has_hole(mark) {
+        if self.sequence.has_hole(mark) {
             self.gap(woken);
         }
         if mark.origin == hub.origin && !self.lines.iter().any(|line| line.echo) {
@@ -330,16 +302,6 @@ impl Topic {
             }
         }
         false
-    }
-
-    /// Whether messages between this and the last one of its publisher are missing.
-    fn has_hole(&mut self, mark: Mark) -> bool {
-        if self.last.len() >= MAX_ORIGINS && !self.last.contains_key(&mark.origin) {
-            // Publishers come and go. To forget the others costs no more than a hole that is not seen.
-            self.last.clear();
-        }
-        let last = self.last.insert(mark.origin, mark.seq);
-        last.is_some_and(|last| mark.seq > last.saturating_add(1))
     }
 
     fn gap(&mut self, woken: &mut Vec<Waker>) {
@@ -382,6 +344,7 @@ mod tests {
     use std::time::SystemTime;
 
     use chappe_core::backend::Signal;
+    use chappe_core::bus::seal;
 
     use super::*;
 
@@ -394,12 +357,14 @@ mod tests {
     }
 
     fn notify(hub: &Hub, epoch: u64, origin: Origin, seq: u64) {
-        let envelope = wire::seal(&Message::new(seq.to_string()), SystemTime::now());
+        let mut envelope = Vec::new();
+        seal(&Message::new(seq.to_string()), SystemTime::now(), &mut envelope);
         hub.notified(epoch, "t", &wire::inline(Mark { origin, seq }, &envelope).unwrap());
     }
 
     fn spill(hub: &Hub, epoch: u64, origin: Origin, seq: u64) -> (Pointer, Bytes) {
-        let envelope = wire::seal(&Message::new(seq.to_string()), SystemTime::now());
+        let mut envelope = Vec::new();
+        seal(&Message::new(seq.to_string()), SystemTime::now(), &mut envelope);
         let pointer = Pointer { mark: Mark { origin, seq }, row: seq, bytes: envelope.len() as u64 };
         hub.notified(epoch, "t", &pointer.to_text());
         (pointer, envelope.into())

@@ -33,7 +33,7 @@ pub(super) async fn run(hub: Arc<Hub>, config: PgConfig, name: Arc<str>, vitals:
         let error = listener.listen(&config, &vitals, &mut backoff).await;
         hub.begin();
         vitals.down(PART, &error);
-        hub.fail(&error);
+        hub.progress.fail(&error);
         tracing::warn!(bus = %name, %error, "the bus does not listen, and connects again");
         sleep(backoff.next()).await;
     }

@@ -1,11 +1,11 @@
 //! How messages become notifications.
 
-use std::collections::HashMap;
 use std::error::Error as StdError;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use chappe_core::backend::{Outgoing, PublishResult};
+use chappe_core::bus::{Mark, Numbers, Origin, seal};
 use chappe_core::{Error, ErrorKind, Message, MessageId, Published};
 use tokio::time::{Instant, timeout};
 use tokio_postgres::types::{ToSql, Type};
@@ -13,15 +13,13 @@ use tokio_postgres::types::{ToSql, Type};
 use super::channel::channel;
 use super::handle::Handle;
 use super::spill::Table;
-use super::wire::{self, Mark, Origin, Pointer};
+use super::wire::{self, Pointer};
 use crate::client::Session;
 use crate::error::{Call, PgError};
 
 const NOTIFY: &str = "SELECT count(pg_notify($1, payload)) FROM unnest($2::text[]) payload";
 /// How long a batch may wait for those before it and for a connection.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How many topics are kept count of.
-const MAX_TOPICS: usize = 65_536;
 
 const NO_TABLE: [&str; 2] = ["42P01", "3F000"];
 /// What a full queue of notifications is refused with.
@@ -39,9 +37,7 @@ pub(super) struct Target {
 pub(super) struct Sender {
     origin: Origin,
     /// The last message to each channel.
-    last: HashMap<Arc<str>, u64>,
-    /// Where channels begin that are not among them.
-    first: u64,
+    numbers: Numbers,
     row: u64,
     swept: Option<Instant>,
 }
@@ -82,24 +78,12 @@ impl Target {
 
 impl Sender {
     pub(super) fn new(origin: Origin) -> Self {
-        Self { origin, last: HashMap::new(), first: 0, row: 0, swept: None }
-    }
-
-    fn last(&self, channel: &str) -> u64 {
-        self.last.get(channel).copied().unwrap_or(self.first)
-    }
-
-    fn set_last(&mut self, channel: &Arc<str>, last: u64) {
-        if self.last.len() >= MAX_TOPICS && !self.last.contains_key(channel) {
-            // No number is used twice, so to begin anew looks like a hole at worst.
-            self.first = self.last.drain().map(|(_, last)| last).max().unwrap_or(0).max(self.first);
-        }
-        self.last.insert(Arc::clone(channel), last);
+        Self { origin, numbers: Numbers::default(), row: 0, swept: None }
     }
 
     fn seal<'a>(&mut self, drafts: &'a [Draft], channel: &Arc<str>) -> Sealed<'a> {
         let mut sealed = Sealed::default();
-        let mut seq = self.last(channel);
+        let mut seq = self.numbers.last(channel);
         for Draft { at, id, envelope } in drafts {
             seq += 1;
             let mark = Mark { origin: self.origin, seq };
@@ -114,8 +98,7 @@ impl Sender {
                 pointer.to_text()
             }));
         }
-        // Before anything is sent: a call that is given up may have gone through.
-        self.set_last(channel, seq);
+        self.numbers.set_last(channel, seq);
         sealed
     }
 
@@ -157,7 +140,7 @@ impl Handle {
         let pending = batch.iter().enumerate().filter(|(_, entry)| entry.result.is_pending());
         let mut drafts: Vec<Draft> = pending.map(|(at, entry)| Draft::new(at, &entry.message, now)).collect();
         while !drafts.is_empty() {
-            let before = sender.last(&target.channel);
+            let before = sender.numbers.last(&target.channel);
             let sealed = sender.seal(&drafts, &target.channel);
             let spills = !sealed.keys.is_empty();
             let Err(error) = sealed.send(session, target, &self.table).await else {
@@ -172,7 +155,7 @@ impl Handle {
                 return;
             };
             if !error.is_ambiguous() {
-                sender.set_last(&target.channel, before);
+                sender.numbers.set_last(&target.channel, before);
             }
             // What keeps large messages from their table does not keep the others from being published.
             let others = spills && matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied);
@@ -186,7 +169,9 @@ impl Handle {
 
 impl Draft {
     fn new(at: usize, message: &Message, published: SystemTime) -> Self {
-        Self { at, id: message.id().cloned(), envelope: wire::seal(message, published) }
+        let mut envelope = Vec::new();
+        seal(message, published, &mut envelope);
+        Self { at, id: message.id().cloned(), envelope }
     }
 }
 

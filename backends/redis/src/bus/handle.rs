@@ -1,25 +1,22 @@
 //! [`Handle`], what the clones of a bus and its subscriptions share.
 
-use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use chappe_core::backend::{Outgoing, PublishCapabilities, PublishResult, SubscribeOptions};
+use chappe_core::bus::{Mark, Numbers};
 use chappe_core::{Error, ErrorKind, MessageId, Published};
 use redis::{Client, Pipeline, Value};
 use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 
-use super::envelope::{Mark, seal};
 use super::hub::{Hub, closed};
 use super::listener;
+use super::payload::seal;
 use super::subscription::RedisSubscription;
 use crate::error::{PUBLISH, of_server, unreadable};
 use crate::limit::{MAX_ATTRIBUTES, MAX_BATCH, MAX_BATCH_BYTES, MAX_BUS_MESSAGE_BYTES};
 use crate::link::Link;
-
-/// How many topics are kept count of.
-const MAX_TOPICS: usize = 65_536;
 
 /// One participant of a bus, as a process would be: an identity, a connection that is subscribed and one for
 /// everything else.
@@ -29,31 +26,8 @@ pub(super) struct Handle {
     pub(super) capabilities: PublishCapabilities,
     hub: Arc<Hub>,
     listener: OnceLock<AbortHandle>,
-    sender: Mutex<Sender>,
-}
-
-/// Numbers the messages of a handle. Whoever holds it is the only one to publish, so that they go out in the
-/// order of their numbers.
-#[derive(Default)]
-struct Sender {
-    /// The last message to each topic.
-    last: HashMap<Arc<str>, u64>,
-    /// Where topics begin that are not among them.
-    first: u64,
-}
-
-impl Sender {
-    fn last(&self, topic: &str) -> u64 {
-        self.last.get(topic).copied().unwrap_or(self.first)
-    }
-
-    fn set_last(&mut self, topic: &Arc<str>, last: u64) {
-        if self.last.len() >= MAX_TOPICS && !self.last.contains_key(topic) {
-            // No number is used twice, so to begin anew looks like a hole at worst.
-            self.first = self.last.drain().map(|(_, last)| last).max().unwrap_or(0).max(self.first);
-        }
-        self.last.insert(Arc::clone(topic), last);
-    }
+    /// Whoever holds it is the only one to publish, so that messages go out in the order of their numbers.
+    numbers: Mutex<Numbers>,
 }
 
 impl Handle {
@@ -65,7 +39,7 @@ impl Handle {
         capabilities.max_message_bytes = MAX_BUS_MESSAGE_BYTES;
         capabilities.attributes.max_count = MAX_ATTRIBUTES;
         let hub = Arc::new(Hub::new(link.status.clone()));
-        Self { topic, link, capabilities, hub, listener: OnceLock::new(), sender: Mutex::default() }
+        Self { topic, link, capabilities, hub, listener: OnceLock::new(), numbers: Mutex::default() }
     }
 
     pub(super) fn hub(&self) -> &Hub {
@@ -96,12 +70,12 @@ impl Handle {
 
     /// Publishes what is pending of a batch.
     pub(super) async fn publish(&self, topic: &Arc<str>, batch: &mut [Outgoing]) -> Result<(), Error> {
-        let mut sender = self.sender.lock().await;
+        let mut numbers = self.numbers.lock().await;
         // It may have been closed while others published.
         if self.hub.is_closed() {
             return Err(closed(topic));
         }
-        let before = sender.last(topic);
+        let before = numbers.last(topic);
         let now = SystemTime::now();
         let mut pipeline = Pipeline::with_capacity(batch.len());
         let mut sent = Vec::with_capacity(batch.len());
@@ -117,8 +91,7 @@ impl Handle {
         if sent.is_empty() {
             return Ok(());
         }
-        // Before anything is sent: a call that is given up may have gone through.
-        sender.set_last(topic, before + sent.len() as u64);
+        numbers.set_last(topic, before + sent.len() as u64);
         match self.link.pipeline(&pipeline, sent.len(), PUBLISH).await {
             Ok(answers) if answers.len() == sent.len() => {
                 let mut accepted = 0;
@@ -132,7 +105,7 @@ impl Handle {
             Ok(_) => Err(fail(sent, unreadable(PUBLISH, self.link.name()))),
             Err(error) if error.is_ambiguous() => Err(fail(sent, error)),
             Err(error) => {
-                sender.set_last(topic, before);
+                numbers.set_last(topic, before);
                 Err(error)
             }
         }

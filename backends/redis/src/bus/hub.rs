@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use chappe_core::backend::{Status, SubscribeOptions};
-use chappe_core::bus::{End, Line};
+use chappe_core::bus::{End, Line, Origin, Progress, Sequence};
 use chappe_core::{Error, ErrorKind};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
-use super::envelope::{self, Origin};
-use super::sequence::Sequence;
+use super::payload;
 
 pub(super) struct Hub {
     pub(super) origin: Origin,
@@ -19,8 +18,8 @@ pub(super) struct Hub {
     topics: Mutex<Topics>,
     /// Rung when there is another channel to subscribe to, or one less.
     pub(super) changed: Notify,
-    /// What the listener last achieved: changes whenever that may interest those who wait to be subscribed.
-    progress: watch::Sender<Option<Failure>>,
+    /// What the listener last achieved.
+    pub(super) progress: Progress,
     ignored: AtomicU64,
 }
 
@@ -42,15 +41,6 @@ struct Topic {
     sequence: Sequence,
 }
 
-/// Why the listener could not connect.
-#[derive(Clone, Debug)]
-struct Failure {
-    kind: ErrorKind,
-    text: Arc<str>,
-    /// Failures are told apart by their number: one from before is not told again.
-    number: u64,
-}
-
 impl Hub {
     pub(super) fn new(status: Status) -> Self {
         Self {
@@ -58,7 +48,7 @@ impl Hub {
             status,
             topics: Mutex::default(),
             changed: Notify::new(),
-            progress: watch::Sender::new(None),
+            progress: Progress::new(),
             ignored: AtomicU64::new(0),
         }
     }
@@ -89,24 +79,15 @@ impl Hub {
     ///
     /// What the next attempt to connect failed with, or `Closed`.
     pub(super) async fn subscribed(&self, line: &Line) -> Result<(), Error> {
-        let mut progress = self.progress.subscribe();
-        let before = progress.borrow_and_update().as_ref().map_or(0, |failure| failure.number);
-        loop {
-            {
-                let topics = self.lock();
-                if topics.closed {
-                    return Err(closed(&line.topic));
-                }
-                if topics.by_name.get(&*line.topic).is_none_or(|topic| topic.subscribed) {
-                    return Ok(());
-                }
+        let what = format!("cannot subscribe to {}", line.topic);
+        let subscribed = || {
+            let topics = self.lock();
+            if topics.closed {
+                return Err(closed(&line.topic));
             }
-            if let Some(failure) = progress.borrow_and_update().as_ref().filter(|failure| failure.number > before) {
-                let text = format!("cannot subscribe to {}: {}", line.topic, failure.text);
-                return Err(Error::new(failure.kind, text));
-            }
-            progress.changed().await.expect("the hub holds the sender");
-        }
+            Ok(topics.by_name.get(&*line.topic).is_none_or(|topic| topic.subscribed))
+        };
+        self.progress.until(what, subscribed).await
     }
 
     /// Takes a line out, and lets nothing more in.
@@ -137,7 +118,7 @@ impl Hub {
         }
         drop(topics);
         wake(woken);
-        self.progress.send_modify(|_| {});
+        self.progress.made();
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -172,22 +153,14 @@ impl Hub {
         }
         drop(topics);
         wake(woken);
-        self.progress.send_modify(|_| {});
-    }
-
-    /// The listener could not connect.
-    pub(super) fn fail(&self, error: &Error) {
-        self.progress.send_modify(|failure| {
-            let number = failure.as_ref().map_or(0, |failure| failure.number) + 1;
-            *failure = Some(Failure { kind: error.kind(), text: error.to_string().into(), number });
-        });
+        self.progress.made();
     }
 
     /// A message came. Called on the task that empties the client's buffer, which has no bound, so nothing
     /// here waits for anybody.
     pub(super) fn receive(&self, epoch: u64, channel: &str, payload: Vec<u8>) {
         let bytes = payload.len();
-        let opened = envelope::open(payload);
+        let opened = payload::open(payload);
         let mut woken = Vec::new();
         let mut topics = self.lock();
         if topics.epoch != epoch {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chappe_core::{Error, ErrorKind};
+use chappe_core::{Backoff, Error, ErrorKind};
 use futures_util::StreamExt;
 use redis::aio::{PubSubSink, PubSubStream};
 use redis::{RedisError, cmd};
@@ -19,30 +19,29 @@ use crate::link::Link;
 const PING: Duration = Duration::from_secs(15);
 /// How long anything may take.
 const ANSWER: Duration = Duration::from_secs(5);
-/// The pause before connecting again: the first, and the longest.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// The pauses before connecting again.
+const BACKOFF: Backoff = Backoff::exponential(Duration::from_millis(50), Duration::from_secs(5)).at_least_half();
+/// A connection that lasted this long is no failure that follows another.
+const LASTED: Duration = Duration::from_secs(10);
 /// How many channels one command subscribes to.
 const CHANNELS: usize = 500;
 
 /// Keeps a connection subscribed to what the hub wants, until it is aborted.
 pub(super) async fn listen(hub: Arc<Hub>, link: Arc<Link>) {
     link.lead();
-    let mut pause = BACKOFF.0;
+    let mut failures = 0_u32;
     loop {
         let began = Instant::now();
         let error = Session::run(&hub, &link).await;
         hub.begin();
         hub.status.down(&error);
-        hub.fail(&error);
+        hub.progress.fail(&error);
         tracing::warn!(bus = link.name(), %error, "the subscription is lost and is made again");
         // What else is connected to that server is likely to be lost as well.
         link.reset();
         // A server that ends every session at once is not asked again at once.
-        if began.elapsed() > BACKOFF.1 * 2 {
-            pause = BACKOFF.0;
-        }
-        sleep(pause / 2 + pause.mul_f32(fastrand::f32() / 2.0)).await;
-        pause = (pause * 2).min(BACKOFF.1);
+        failures = if began.elapsed() > LASTED { 1 } else { failures.saturating_add(1) };
+        sleep(BACKOFF.delay(failures)).await;
     }
 }
 

@@ -7,11 +7,10 @@ use chappe_core::backend::{Backend, Broadcast, Outgoing, PublishCapabilities, Pu
 use chappe_core::{Batched, Error};
 use redis::Client;
 
-mod envelope;
 mod handle;
 mod hub;
 mod listener;
-mod sequence;
+mod payload;
 mod subscription;
 mod topic;
 

@@ -1,0 +1,123 @@
+//! The envelope of a message: all of it but its [`Mark`], as bytes.
+//!
+//! Flags and what they say is there: the time of publication, id, key and time of expiry; attributes, and the
+//! body. Numbers are LEB128, texts and values have their length before them, times are nanoseconds since 1970.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::{Buf, BufMut, Bytes};
+
+use super::{Mark, get_number, put_number};
+use crate::attribute::Value;
+use crate::{Attributes, Message, Str};
+
+const HAS_ID: u8 = 1;
+const HAS_KEY: u8 = 2;
+const HAS_EXPIRES: u8 = 4;
+
+const TEXT: u8 = 0;
+const NUMBER: u8 = 1;
+const BINARY: u8 = 2;
+const NULL: u8 = 3;
+
+/// Appends the envelope of a message.
+pub fn seal(message: &Message, published: SystemTime, out: &mut Vec<u8>) {
+    out.reserve(32 + message.size_bytes());
+    let (id, key, expires) = (message.id(), message.key(), message.expires());
+    let flag = |present: bool, flag: u8| if present { flag } else { 0 };
+    out.put_u8(flag(id.is_some(), HAS_ID) | flag(key.is_some(), HAS_KEY) | flag(expires.is_some(), HAS_EXPIRES));
+    put_number(out, nanos(published));
+    if let Some(id) = id {
+        put_bytes(out, id.to_str().as_bytes());
+    }
+    if let Some(key) = key {
+        put_bytes(out, key.as_bytes());
+    }
+    if let Some(expires) = expires {
+        put_number(out, nanos(expires));
+    }
+    put_attributes(out, message.attributes());
+    out.put_slice(message.body());
+}
+
+/// The message of an envelope, which is known by its mark if it has no id; `None` if it is none of ours.
+#[must_use]
+pub fn open(mark: Mark, envelope: Bytes) -> Option<Message> {
+    let mut rest = envelope;
+    let flags = rest.try_get_u8().ok()?;
+    if flags & !(HAS_ID | HAS_KEY | HAS_EXPIRES) != 0 {
+        return None;
+    }
+    let published = time(get_number(&mut rest)?);
+    let id = if flags & HAS_ID == 0 { mark.id() } else { get_text(&mut rest)?.into() };
+    let key = if flags & HAS_KEY == 0 { None } else { Some(get_bytes(&mut rest)?) };
+    let expires = if flags & HAS_EXPIRES == 0 { None } else { Some(time(get_number(&mut rest)?)) };
+    let attributes = get_attributes(&mut rest)?;
+    let mut message = Message::new(rest);
+    *message.attributes_mut() = attributes;
+    message.set_id(id);
+    message.set_published(published);
+    if let Some(key) = key {
+        message.set_key(key);
+    }
+    if expires.is_some() {
+        message.set_expires(expires);
+    }
+    Some(message)
+}
+
+fn put_attributes(out: &mut Vec<u8>, attributes: &Attributes) {
+    put_number(out, attributes.len() as u64);
+    for (name, value) in attributes {
+        out.put_u8(match value {
+            Value::Number(_) => NUMBER,
+            Value::Binary(_) => BINARY,
+            Value::Null => NULL,
+            _ => TEXT,
+        });
+        put_bytes(out, name.as_bytes());
+        put_bytes(out, value.as_bytes());
+    }
+}
+
+fn get_attributes(rest: &mut Bytes) -> Option<Attributes> {
+    let mut attributes = Attributes::new();
+    for _ in 0..get_number(rest)? {
+        let kind = rest.try_get_u8().ok()?;
+        let name = get_text(rest)?;
+        let value = match kind {
+            TEXT => Value::Text(get_text(rest)?),
+            NUMBER => Value::Number(get_text(rest)?),
+            BINARY => Value::Binary(get_bytes(rest)?),
+            NULL if get_bytes(rest)?.is_empty() => Value::Null,
+            _ => return None,
+        };
+        attributes.append(name, value);
+    }
+    Some(attributes)
+}
+
+fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    put_number(out, bytes.len() as u64);
+    out.put_slice(bytes);
+}
+
+fn get_bytes(rest: &mut Bytes) -> Option<Bytes> {
+    let length = usize::try_from(get_number(rest)?).ok()?;
+    (length <= rest.len()).then(|| rest.split_to(length))
+}
+
+fn get_text(rest: &mut Bytes) -> Option<Str> {
+    let bytes = get_bytes(rest)?;
+    std::str::from_utf8(&bytes).ok().map(|text| Str::from(text.to_owned()))
+}
+
+/// Times before 1970 and after 2554 are taken for these.
+fn nanos(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn time(nanos: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos)
+}
