@@ -53,6 +53,7 @@ mod memory;
 mod postgres;
 mod scheme;
 mod server;
+mod split;
 
 use chappe_core::{BoxTopic, DynBroadcast, DynQueue, Error};
 

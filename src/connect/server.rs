@@ -1,9 +1,9 @@
 //! [`server`], which takes its own options from the URL of its queue.
 
-use chappe_core::backend::Url;
 use chappe_core::{DynQueue, Error};
 
 use super::queue;
+use super::split::split;
 use crate::server::{Lanes, Server};
 
 /// The options that are the server's.
@@ -40,7 +40,7 @@ const OPTIONS: [&str; 6] = ["concurrency", "prefetch", "max_attempts", "timeout"
 /// # Ok(()) }
 /// ```
 pub async fn server(url: &str) -> Result<Server<DynQueue>, Error> {
-    let (queue_url, mut options) = split(url)?;
+    let (queue_url, mut options) = split(url, "server://options", &OPTIONS)?;
     // Read before the queue is asked for: what is wrong with them needs no broker to tell.
     let concurrency = options.take("concurrency")?;
     let prefetch = options.take("prefetch")?;
@@ -62,14 +62,4 @@ pub async fn server(url: &str) -> Result<Server<DynQueue>, Error> {
     server = timeout.into_iter().fold(server, Server::timeout);
     server = grace.into_iter().fold(server, Server::grace);
     Ok(lanes.into_iter().fold(server, Server::lanes))
-}
-
-/// The URL of the queue alone, and the options of the server.
-fn split(url: &str) -> Result<(String, Url), Error> {
-    let (place, query) = url.split_once('?').unwrap_or((url, ""));
-    let is_server = |pair: &&str| OPTIONS.contains(&pair.split('=').next().unwrap_or_default());
-    let (ours, theirs): (Vec<_>, Vec<_>) = query.split('&').filter(|pair| !pair.is_empty()).partition(is_server);
-    let queue_url = if theirs.is_empty() { place.to_owned() } else { format!("{place}?{}", theirs.join("&")) };
-    // Under a place of its own, so that errors have nothing of the queue's to show.
-    Ok((queue_url, Url::parse(&format!("server://options?{}", ours.join("&")))?))
 }

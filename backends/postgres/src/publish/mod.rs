@@ -83,6 +83,12 @@ impl PgPublisher {
         Batched::new(self.clone()).max_in_flight(CONNECTIONS)
     }
 
+    /// The tables it publishes to.
+    #[must_use]
+    pub fn store(&self) -> &PgStore {
+        &self.0.store
+    }
+
     /// Puts a message into the queue within a transaction of the caller: it is there if that commits, and was
     /// never there if it does not. Consumers find it within a second, or at once after [`wake`](Self::wake).
     ///
