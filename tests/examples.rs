@@ -10,14 +10,14 @@ use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
 type Counts = BTreeMap<Vec<u8>, u64>;
 
 /// Where `cargo test` puts the examples: beside the `deps` this test is in. It builds them too, unless it was
-/// asked for this test alone.
+/// asked for this test alone: then they are not there, or older than what they are made from.
 static EXAMPLES: LazyLock<PathBuf> = LazyLock::new(|| {
     let test = env::current_exe().unwrap();
     let examples = test.ancestors().nth(2).unwrap().join("examples");
@@ -31,13 +31,25 @@ static EXAMPLES: LazyLock<PathBuf> = LazyLock::new(|| {
         #[cfg(feature = "metrics")]
         "metrics",
     ];
-    if wanted.iter().any(|name| !program(&examples, name).exists()) {
-        let features = if wanted.len() > 2 { "--all-features" } else { "--features=memory,json" };
+    let written = newest(&Path::new(env!("CARGO_MANIFEST_DIR")).join("examples"));
+    if wanted.iter().any(|name| modified(&program(&examples, name)).is_none_or(|built| built < written)) {
+        let brokers = cfg!(any(feature = "postgres", feature = "redis"));
+        let features = if wanted.len() > 2 || brokers { "--all-features" } else { "--features=memory,json" };
         let built = Command::new(env!("CARGO")).args(["build", "--examples", features]).status().unwrap();
         assert!(built.success());
     }
     examples
 });
+
+fn modified(path: &Path) -> Option<SystemTime> {
+    path.metadata().ok()?.modified().ok()
+}
+
+/// When a file of this folder was last changed.
+fn newest(folder: &Path) -> SystemTime {
+    let paths = folder.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    paths.map(|path| if path.is_dir() { newest(&path) } else { modified(&path).unwrap() }).max().unwrap()
+}
 
 fn program(examples: &Path, name: &str) -> PathBuf {
     examples.join(name).with_extension(env::consts::EXE_EXTENSION)
@@ -197,6 +209,23 @@ fn assert_counts_through(url: &str) {
     assert_eq!(json["partial"], false);
 }
 
+/// Two runs at once on the same queues.
+#[cfg(any(feature = "postgres", feature = "redis"))]
+fn assert_runs_share_queues(url: &str) {
+    let inputs = ["a b a\nc a\n".repeat(50), "a z\n".repeat(50)];
+    let args = ["-", "--format", "json", "--fail-one-in", "10", "--url", url];
+
+    let outputs = std::thread::scope(|scope| {
+        let runs = inputs.each_ref().map(|input| scope.spawn(move || pipeline(&args, input.as_bytes())));
+        runs.map(|run| run.join().unwrap())
+    });
+
+    let [one, other] = outputs.each_ref().map(json);
+    assert_eq!(counts(&one), [("a", 150), ("b", 50), ("c", 50)].map(|(word, n)| (word.into(), n)).into());
+    assert_eq!(counts(&other), [("a", 50), ("z", 50)].map(|(word, n)| (word.into(), n)).into());
+    assert_eq!((&one["left"], &other["left"]), (&0.into(), &0.into()));
+}
+
 #[test]
 fn queues_by_url_count_the_same() {
     assert_counts_through("memory://{}");
@@ -210,12 +239,28 @@ fn queues_of_redis_count_the_same() {
     assert_counts_through(&format!("{url}?queue=pipeline-{}-{{}}", std::process::id()));
 }
 
+#[cfg(feature = "redis")]
+#[test]
+#[ignore = "needs Redis: run by cargo xtask test"]
+fn runs_share_queues_of_redis() {
+    let url = env::var("CHAPPE_TEST_REDIS").unwrap();
+    assert_runs_share_queues(&format!("{url}?queue=pipelines-{}-{{}}", std::process::id()));
+}
+
 #[cfg(feature = "postgres")]
 #[test]
 #[ignore = "needs PostgreSQL: run by cargo xtask test"]
 fn queues_of_postgres_count_the_same() {
     let url = env::var("CHAPPE_TEST_POSTGRES").unwrap();
     assert_counts_through(&format!("{url}?schema=pipeline_{}&migrate=true&queue={{}}", std::process::id()));
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+fn runs_share_queues_of_postgres() {
+    let url = env::var("CHAPPE_TEST_POSTGRES").unwrap();
+    assert_runs_share_queues(&format!("{url}?schema=pipelines_{}&migrate=true&queue={{}}", std::process::id()));
 }
 
 #[test]
@@ -359,7 +404,27 @@ fn what_one_instance_publishes_reaches_the_browsers_of_both_until_shutdown_ends_
     assert!(child.wait().unwrap().success());
 }
 
-/// Two processes on one bus: a browser goes from one to the other and misses nothing.
+/// A browser goes from one instance of a bus to the other, and misses nothing.
+#[cfg(unix)]
+fn assert_a_browser_may_move(a: &str, b: &str) {
+    let mut first = open_events(a);
+    let mut witness = open_events(b);
+    post(b, "heard");
+    read_until_line(&mut witness, "data: heard");
+    read_until_line(&mut first, "data: heard");
+    let id = read_line(&mut first).replace("id: ", "Last-Event-ID: ");
+    drop(first);
+    post(a, "missed");
+    read_until_line(&mut witness, "data: missed");
+
+    let mut back = open_events_with(b, &format!("{id}\r\n"));
+    let mut lines = std::iter::repeat_with(|| read_line(&mut back));
+    let next = lines.find(|line| line.starts_with("data: "));
+
+    assert_eq!(next.as_deref(), Some("data: missed"));
+}
+
+/// Two processes on one bus.
 #[cfg(all(unix, any(feature = "postgres", feature = "redis")))]
 fn assert_fans_out_between_processes(url: &str) {
     let start = || {
@@ -368,25 +433,12 @@ fn assert_fans_out_between_processes(url: &str) {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         (child, line.trim_start_matches("http://").trim_end().trim_end_matches('/').to_owned())
     };
-    let ((mut one, a), (mut other, b)) = (start(), start());
-    let mut first = open_events(&a);
-    let mut witness = open_events(&b);
-    post(&b, "heard");
-    read_until_line(&mut witness, "data: heard");
-    read_until_line(&mut first, "data: heard");
-    let id = read_line(&mut first).replace("id: ", "Last-Event-ID: ");
-    drop(first);
-    post(&a, "missed");
-    read_until_line(&mut witness, "data: missed");
+    let ((one, a), (other, b)) = (start(), start());
 
-    let mut back = open_events_with(&b, &format!("{id}\r\n"));
-    let mut lines = std::iter::repeat_with(|| read_line(&mut back));
-    let next = lines.find(|line| line.starts_with("data: "));
+    assert_a_browser_may_move(&a, &b);
 
-    assert_eq!(next.as_deref(), Some("data: missed"));
-    drop((back, witness));
-    for child in [&mut one, &mut other] {
-        interrupt(child);
+    for mut child in [one, other] {
+        interrupt(&child);
         assert!(child.wait().unwrap().success());
     }
 }
@@ -411,21 +463,9 @@ fn processes_fan_out_through_postgres() {
 #[test]
 fn a_browser_that_comes_back_to_another_instance_is_sent_what_it_missed() {
     let (mut child, a, b) = start_fanout();
-    let mut first = open_events(&a);
-    let mut witness = open_events(&b);
-    post(&a, "heard");
-    read_until_line(&mut first, "data: heard");
-    let id = read_line(&mut first).replace("id: ", "Last-Event-ID: ");
-    drop(first);
-    post(&b, "missed");
-    read_until_line(&mut witness, "data: missed");
 
-    let mut back = open_events_with(&b, &format!("{id}\r\n"));
-    let mut lines = std::iter::repeat_with(|| read_line(&mut back));
-    let next = lines.find(|line| line.starts_with("data: "));
+    assert_a_browser_may_move(&a, &b);
 
-    assert_eq!(next.as_deref(), Some("data: missed"));
-    drop((back, witness));
     interrupt(&child);
     assert!(child.wait().unwrap().success());
 }

@@ -2,18 +2,21 @@
 //!
 //! Nobody can shut such a queue to say that this was the last line, and whatever is in it may come twice. So
 //! everything has its number: a word is counted once, however often it comes, and the pipeline ends when
-//! every line that was published has been split and every word of theirs counted. What another run has left
-//! behind is acknowledged and not counted.
+//! every line that was published has been split and every word of theirs counted.
+//!
+//! What belongs to another run comes back until that one gets it: two runs at a time share their queues and count
+//! each its own. What a run that was interrupted has left behind goes to the dead letter in the end, where the
+//! queue has one.
 
 use std::collections::HashSet;
 use std::future::IntoFuture;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use chappe::extract::State;
-use chappe::server::{self, Lanes};
+use chappe::server;
 use chappe::{Attributes, BoxError, BoxTopic, Handler, Message, OutcomeError, Server, Topic, connect};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use indicatif::ProgressBar;
@@ -30,6 +33,9 @@ use crate::{BACKOFF, open};
 
 /// How many lines are being published at a time; they go in batches.
 const PUBLISHING: usize = 256;
+/// How long a message of another run waits for that to get it, and how often it may come to the wrong one.
+const ELSEWHERE: Duration = Duration::from_millis(100);
+const MAX_ATTEMPTS: u32 = 200;
 
 /// How far this run is.
 #[derive(Clone)]
@@ -69,10 +75,11 @@ pub(crate) async fn run(options: &Options, url: &str) -> Result<Summary, BoxErro
     let flaky = FlakyLayer::new(options.fail_one_in);
     let concurrency = options.concurrency.get();
 
-    let splitting = Server::new(connect::queue(&lines_url).await?).concurrency(concurrency).backoff(BACKOFF);
+    let splitting = Server::new(connect::queue(&lines_url).await?).concurrency(concurrency);
+    let splitting = splitting.backoff(BACKOFF).max_attempts(MAX_ATTEMPTS);
     let splitting = splitting.serve(flaky.layer(split.with_state(run.clone())));
     let counting = Server::new(connect::queue(&words_url).await?).concurrency(concurrency).prefetch(1024);
-    let counting = counting.backoff(BACKOFF).lanes(Lanes::Passing);
+    let counting = counting.backoff(BACKOFF).max_attempts(MAX_ATTEMPTS);
     let counting = counting.serve(flaky.layer(count.with_state(run.clone())));
     let handles = [splitting.handle(), counting.handle()];
     let splitting = tokio::spawn(splitting.into_future());
@@ -135,9 +142,7 @@ async fn publish(mut lines: Lines, topic: BoxTopic, run: &Run, bar: &ProgressBar
 ///
 /// A line that comes twice is split twice, into words of the same numbers.
 async fn split(State(run): State<Run>, attributes: Attributes, line: Bytes) -> Result<(), BoxError> {
-    if !run.owns(&attributes) {
-        return Ok(());
-    }
+    run.take(&attributes)?;
     let number = position(&attributes, "line")?;
     let messages = words(&line).enumerate().map(|(at, word)| {
         let mut message = Message::new(word.clone());
@@ -161,9 +166,7 @@ async fn split(State(run): State<Run>, attributes: Attributes, line: Bytes) -> R
 
 /// Counts a word that was not counted yet.
 async fn count(State(run): State<Run>, attributes: Attributes, word: Bytes) -> Result<(), BoxError> {
-    if !run.owns(&attributes) {
-        return Ok(());
-    }
+    run.take(&attributes)?;
     let place = (position(&attributes, "line")?, position(&attributes, "at")?);
     let mut new = false;
     run.update(|progress| {
@@ -181,8 +184,11 @@ fn position(attributes: &Attributes, name: &str) -> Result<u64, BoxError> {
 }
 
 impl Run {
-    fn owns(&self, attributes: &Attributes) -> bool {
-        attributes.get("run").is_some_and(|run| run.as_str() == Some(&*self.0.id))
+    /// Leaves to another run what is not this one's.
+    fn take(&self, attributes: &Attributes) -> Result<(), OutcomeError> {
+        let ours = attributes.get("run").is_some_and(|run| run.as_str() == Some(&*self.0.id));
+        let elsewhere = || OutcomeError::retry_after(ELSEWHERE, "it belongs to another run");
+        ours.then_some(()).ok_or_else(elsewhere)
     }
 
     fn progress(&self) -> MutexGuard<'_, Progress> {
