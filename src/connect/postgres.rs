@@ -29,11 +29,7 @@ pub(super) async fn publisher(url: &str) -> Result<PgPublisher, Error> {
 /// and not before.
 fn read(url: &str) -> Result<(String, bool), Error> {
     let (url, mut options) = split(url, "postgres://options", &["migrate"])?;
-    let migrate = match options.take::<String>("migrate")?.as_deref() {
-        None | Some("false") => false,
-        Some("true") => true,
-        Some(_) => return Err(options.invalid("its option migrate is to be true or false")),
-    };
+    let migrate = options.take("migrate")?.unwrap_or(false);
     options.finish()?;
     Ok((url, migrate))
 }

@@ -157,7 +157,12 @@ impl Url {
     /// [`ErrorKind::Invalid`] if it is there and is no `T`.
     pub fn take<T: FromStr>(&mut self, key: &'static str) -> Result<Option<T>, Error> {
         let name = std::any::type_name::<T>();
-        self.read(key, name.rsplit("::").next().unwrap_or(name), |value| value.parse().ok())
+        let wanted = match name.rsplit("::").next().unwrap_or(name) {
+            "bool" => "true or false",
+            "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number",
+            other => other,
+        };
+        self.read(key, wanted, |value| value.parse().ok())
     }
 
     /// Takes an option that is a time: `500ms`, `30s`, `2m` or `1h`.
