@@ -81,8 +81,9 @@ async fn what_is_wrong_is_said_with_the_way_out() {
         assert!(told_here.contains(told), "{url}: {told_here}");
     }
     for (url, told) in [
-        ("memory://q?concurrency=many", "concurrency is to be usize"),
+        ("memory://q?concurrency=many", "concurrency is to be a whole number"),
         ("memory://q?lanes=some", "ordered or passing"),
+        ("memory://q?ordered=yes", "ordered is to be true or false"),
         ("memory://q?grace=1", "500ms"),
     ] {
         let told_here = text(connect::server(url)).await;
@@ -100,6 +101,8 @@ async fn secrets_are_never_told() {
         "hunter2",
         "sqs://key:hunter2@eu-west-1/1/q",
         "sns://key:hunter2@eu-west-1/1/q",
+        "pubsub://key:hunter2@project/q",
+        "pubsub://project/q?password=hunter2",
         "amqp://user:hunter2@host/q",
         "redis://user:hunter2@host/?queue=q&lease=x",
         "redis://user:hunter2@host/?topic=t&lease=hunter2",
@@ -124,6 +127,18 @@ async fn what_a_backend_lacks_is_said_with_what_to_do_instead() {
     assert_eq!(kind(connect::broadcast("sns://eu-west-1/1/t").await), ErrorKind::Unsupported);
     assert_eq!(kind(connect::broadcast("sqs://eu-west-1/1/q").await), ErrorKind::Unsupported);
     assert!(text(connect::queue("sns:arn:aws:sns:eu-west-1:1:t")).await.contains("a queue of SQS"));
+}
+
+#[cfg(feature = "pubsub")]
+#[tokio::test]
+async fn one_url_of_pubsub_is_a_queue_and_a_topic_and_no_bus() {
+    let url = "pubsub+http://127.0.0.1:1/shop/orders?lease=30s&dead_letter=orders-dead&strict=true";
+
+    assert!(connect::queue(url).await.is_ok());
+    assert!(connect::topic(url).await.is_ok());
+    assert_eq!(kind(connect::broadcast(url).await), ErrorKind::Unsupported);
+    assert!(text(connect::topic("pubsub+http://127.0.0.1:1/shop/orders?leese=30s")).await.contains("no option leese"));
+    assert!(text(connect::queue("pubsub://shop")).await.contains("a project and a subscription"));
 }
 
 #[cfg(not(feature = "sqs"))]

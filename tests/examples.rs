@@ -522,8 +522,24 @@ fn the_worker_packs_every_order_and_buries_what_is_none() {
     worker.envs([("AWS_ENDPOINT_URL", endpoint.as_str()), ("AWS_REGION", "us-east-1")]);
     worker.envs([("AWS_ACCESS_KEY_ID", "test"), ("AWS_SECRET_ACCESS_KEY", "test")]);
 
-    let output = worker.output().unwrap();
+    assert_packs_and_buries(&worker.output().unwrap());
+}
 
+#[cfg(feature = "pubsub")]
+#[test]
+#[ignore = "needs a Pub/Sub server: run by cargo xtask test"]
+fn the_same_worker_does_so_on_pubsub() {
+    let mut worker = Command::new(program(&EXAMPLES, "pubsub_worker"));
+    worker.envs([("PUBSUB_EMULATOR_HOST", env::var("CHAPPE_TEST_PUBSUB").unwrap().as_str())]);
+    // Of its own, so that its topics are nobody else's.
+    worker.env("GOOGLE_CLOUD_PROJECT", format!("worker-{}", std::process::id()));
+
+    assert_packs_and_buries(&worker.output().unwrap());
+}
+
+/// Of twenty orders two fail once, one is of nothing and one is none.
+#[cfg(any(feature = "pubsub", feature = "sqs"))]
+fn assert_packs_and_buries(output: &Output) {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{output:?}");
     assert!(text.contains("18 acked, 2 retried, 2 dead-lettered"), "{text}");

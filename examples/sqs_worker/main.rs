@@ -15,70 +15,66 @@
 //! cargo run --example sqs_worker --features sns,sqs
 //! ```
 //!
-//! where `ORDERS` is subscribed to the topic, with raw delivery or without.
+//! where `ORDERS` is subscribed to the topic, with raw delivery or without. Or by one URL:
+//!
+//! ```sh
+//! cargo run --example sqs_worker --features sns,sqs -- --url 'sqs://eu-west-1/123456789012/{}?dead_letter={}-dead'
+//! ```
+//!
+//! [`worker`] knows nothing of SQS: the URL may be that of any broker whose feature is on.
 #![allow(clippy::print_stdout, reason = "a program may print")]
 
 use std::env;
-use std::future::IntoFuture;
 use std::time::Duration;
 
-use chappe::extract::{Attempt, Attr};
-use chappe::sqs::{SqsQueue, SqsTopic};
-use chappe::{BoxError, Json, Message, OutcomeError, Router, Server, State, Topic};
-use serde::{Deserialize, Serialize};
-use tokio::signal::ctrl_c;
+use chappe::sns::SnsPublisher;
+use chappe::sns::admin::{Subscription, clients_from_env, ensure_topic, subscribe};
+use chappe::sqs::SqsQueue;
+use chappe::sqs::admin::{QueueSpec, ensure_queue};
+use chappe::{BoxError, BoxTopic, Topic};
+use worker::demo::{Demo, event};
 
-mod demo;
-
-#[derive(Deserialize, Serialize)]
-struct Order {
-    id: u32,
-    pieces: u32,
-}
-
-#[derive(Deserialize, Serialize)]
-struct Parcel {
-    order: u32,
-}
-
-/// Sends a parcel to the queue that goes out. The order is acknowledged when SQS has it.
-async fn on_order(
-    State(parcels): State<SqsTopic>,
-    Attempt(attempt): Attempt,
-    Json(order): Json<Order>,
-) -> Result<(), BoxError> {
-    if order.pieces == 0 {
-        // Trying again would not help: a dead letter, with this as its reason.
-        return Err(OutcomeError::reject("an order of nothing").into());
-    }
-    if order.id % 10 == 7 && attempt == 1 {
-        return Err("the printer is out of paper".into()); // tried again, after a pause
-    }
-    let mut parcel = Message::new(serde_json::to_vec(&Parcel { order: order.id })?);
-    parcel.attributes_mut().insert("type", "parcel.packed");
-    parcels.publish(parcel).await?;
-    println!("order {}, attempt {attempt}: packed", order.id);
-    Ok(())
-}
-
-/// A worker serves the queue `orders`. What it rejects, and what fails five times, goes to `dead`.
-fn worker(orders: SqsQueue, parcels: &SqsQueue, dead: &str) -> chappe::server::Serve {
-    let app = Router::new().route(Attr("type").eq("order.placed"), on_order).or_reject().with_state(parcels.topic());
-    Server::new(orders.dead_letter(dead)).concurrency(32).max_attempts(5).grace(Duration::from_secs(30)).serve(app)
-}
+#[path = "../worker/mod.rs"]
+mod worker;
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
+    if let Some(url) = worker::url()? {
+        return worker::run_at(&url).await;
+    }
     let named = |variable: &str| env::var(variable).ok();
     let (orders, parcels, dead) = match (named("ORDERS"), named("PARCELS"), named("DEAD")) {
         (Some(orders), Some(parcels), Some(dead)) => (orders, parcels, dead),
         // Nothing is ever made in an account of AWS.
-        _ if named("AWS_ENDPOINT_URL").is_some() => return demo::run().await,
+        _ if named("AWS_ENDPOINT_URL").is_some() => return demo().await,
         _ => return Err("set ORDERS, PARCELS and DEAD to URLs of queues, or AWS_ENDPOINT_URL to an emulator".into()),
     };
     let (orders, parcels) = (SqsQueue::from_env(orders).await?, SqsQueue::from_env(parcels).await?);
-    let ctrl_c = async { drop(ctrl_c().await) };
-    let report = worker(orders, &parcels, &dead).with_graceful_shutdown(ctrl_c).into_future().await?;
-    println!("{report}");
-    Ok(())
+    worker::run(orders.dead_letter(dead), BoxTopic::new(parcels.topic())).await
+}
+
+/// Makes what the worker needs beside an emulator, and has it work.
+async fn demo() -> Result<(), BoxError> {
+    let (sns, sqs) = clients_from_env().await;
+    let orders = ensure_queue(&sqs, &QueueSpec::new("orders")).await?;
+    let parcels = ensure_queue(&sqs, &QueueSpec::new("parcels")).await?;
+    let dead = ensure_queue(&sqs, &QueueSpec::new("orders-dead")).await?;
+    let topic = ensure_topic(&sns, "order-events").await?;
+    let filter = serde_json::json!({ "type": [{ "prefix": "order." }] });
+    subscribe(&sns, &sqs, &topic, &orders, &Subscription::new().filter(filter)).await?;
+    let to_orders = SnsPublisher::new(&sns, topic).topic();
+    // Of another kind, which the filter keeps away.
+    to_orders.publish(event("stock.low", b"{}")).await?;
+
+    // A shutdown waits for the poll that runs.
+    let queue = |url: &str| SqsQueue::new(&sqs, url).wait(Duration::from_secs(1));
+    let parcels = queue(&parcels);
+    let demo = Demo {
+        orders: queue(&orders).dead_letter(&dead),
+        to_parcels: BoxTopic::new(parcels.topic()),
+        parcels,
+        dead: queue(&dead),
+        to_orders: BoxTopic::new(to_orders),
+    };
+    demo.run().await
 }

@@ -18,6 +18,7 @@
 //! |---|---|---|---|---|---|
 //! | `memory` | `memory` | yes | yes | yes | [below](#queues-in-memory) |
 //! | `postgres`, `postgresql` | `postgres` | yes | yes | yes | `PgQueue::from_url`, `PgBus::from_url`, and [`migrate`](#tables-in-postgresql) |
+//! | `pubsub`, `pubsub+http`, `gcppubsub` | `pubsub` | yes | yes | | `PubsubQueue::from_url` |
 //! | `redis`, `rediss` | `redis` | yes | yes | yes | `RedisAddress` |
 //! | `sqs`, `sqs+http` | `sqs` | yes | yes | | `SqsAddress` |
 //! | `sns`, `sns+http`, `sns:arn:…` | `sns` | | yes | | `SnsAddress` |
@@ -78,6 +79,8 @@ pub async fn queue(url: &str) -> Result<DynQueue, Error> {
         "memory" => memory::queue(url).map(DynQueue::new),
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => postgres::queue(url).await.map(DynQueue::new),
+        #[cfg(feature = "pubsub")]
+        "pubsub" | "pubsub+http" | "gcppubsub" => crate::pubsub::PubsubQueue::from_url(url).await.map(DynQueue::new),
         #[cfg(feature = "redis")]
         "redis" | "rediss" => crate::redis::RedisQueue::from_url(url).map(DynQueue::new),
         #[cfg(feature = "sqs")]
@@ -105,6 +108,10 @@ pub async fn topic(url: &str) -> Result<BoxTopic, Error> {
         "memory" => memory::queue(url).map(|queue| BoxTopic::new(queue.topic())),
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => postgres::publisher(url).await.map(|publisher| BoxTopic::new(publisher.topic())),
+        #[cfg(feature = "pubsub")]
+        "pubsub" | "pubsub+http" | "gcppubsub" => {
+            crate::pubsub::PubsubPublisher::from_url(url).await.map(|publisher| BoxTopic::new(publisher.topic()))
+        }
         #[cfg(feature = "redis")]
         "redis" | "rediss" => {
             crate::redis::RedisPublisher::from_url(url).map(|publisher| BoxTopic::new(publisher.topic()))
@@ -138,6 +145,10 @@ pub async fn broadcast(url: &str) -> Result<DynBroadcast, Error> {
         "memory" => memory::broadcast(url).map(DynBroadcast::new),
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => crate::postgres::PgBus::from_url(url).map(DynBroadcast::new),
+        #[cfg(feature = "pubsub")]
+        "pubsub" | "pubsub+http" | "gcppubsub" => {
+            Err(scheme::lacks("Pub/Sub", "bus", "publish to a topic with a subscription for each subscriber"))
+        }
         #[cfg(feature = "redis")]
         "redis" | "rediss" => crate::redis::RedisBus::from_url(url).map(DynBroadcast::new),
         #[cfg(feature = "sqs")]

@@ -3,10 +3,13 @@
 use chappe_core::{Error, ErrorKind};
 
 /// Each scheme there is, and the feature that has it.
-const SCHEMES: [(&str, &str); 11] = [
+const SCHEMES: [(&str, &str); 14] = [
     ("memory", "memory"),
     ("postgres", "postgres"),
     ("postgresql", "postgres"),
+    ("pubsub", "pubsub"),
+    ("pubsub+http", "pubsub"),
+    ("gcppubsub", "pubsub"),
     ("redis", "redis"),
     ("rediss", "redis"),
     ("sqs", "sqs"),
@@ -47,7 +50,7 @@ pub(super) fn unknown(scheme: &str) -> Error {
 }
 
 /// The backend has no such thing.
-#[cfg(any(feature = "sqs", feature = "sns"))]
+#[cfg(any(feature = "pubsub", feature = "sns", feature = "sqs"))]
 pub(super) fn lacks(backend: &str, thing: &str, instead: &str) -> Error {
     Error::new(ErrorKind::Unsupported, format!("{backend} has no {thing}: {instead}"))
 }

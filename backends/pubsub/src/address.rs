@@ -1,23 +1,39 @@
 //! [`Address`], a topic or a subscription as a URL.
 
+use std::time::Duration;
+
 use chappe_core::Error;
 use chappe_core::backend::Url;
 
 use crate::PubsubClient;
 use crate::target::{Kind, Target};
 
-/// What a URL names, and where it is.
+/// What a URL names, where it is, and the options it has.
 #[derive(Debug)]
 pub(crate) struct Address {
     pub(crate) target: Target,
+    pub(crate) options: Options,
     /// The host and port of an emulator, where it is not left to the environment.
     emulator: Option<String>,
     project: String,
 }
 
+/// The options of queues and of publishers: each leaves alone what is for the other, so that one URL serves both.
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) lease: Option<Duration>,
+    pub(crate) max_hold: Option<Duration>,
+    pub(crate) max_bytes: Option<usize>,
+    pub(crate) ordered: Option<bool>,
+    pub(crate) dead_letter: Option<String>,
+    pub(crate) missing_grace: Option<Duration>,
+    pub(crate) inspect: Option<bool>,
+    pub(crate) strict: Option<bool>,
+}
+
 impl Address {
-    /// Takes the place from a URL; its options are left to whoever knows them.
-    pub(crate) fn read(url: &mut Url, kind: Kind) -> Result<Self, Error> {
+    pub(crate) fn read(text: &str, kind: Kind) -> Result<Self, Error> {
+        let url = &mut Url::parse(text)?;
         let many = kind.plural();
         if url.user().is_some() || url.password().is_some() {
             return Err(url.invalid("credentials do not belong in it"));
@@ -38,7 +54,10 @@ impl Address {
         };
         let target = Target::new(kind, name, Some(project));
         target.check()?;
-        Ok(Self { target, emulator, project: project.to_owned() })
+        let project = project.to_owned();
+        let options = Options::take(url)?;
+        url.finish()?;
+        Ok(Self { target, options, emulator, project })
     }
 
     /// A client for it, of its emulator or from the environment.
@@ -51,12 +70,27 @@ impl Address {
     }
 }
 
+impl Options {
+    fn take(url: &mut Url) -> Result<Self, Error> {
+        Ok(Self {
+            lease: url.duration("lease")?,
+            max_hold: url.duration("max_hold")?,
+            max_bytes: url.bytes("max_bytes")?,
+            ordered: url.take("ordered")?,
+            dead_letter: url.take("dead_letter")?,
+            missing_grace: url.duration("missing_grace")?,
+            inspect: url.take("inspect")?,
+            strict: url.take("strict")?,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn read(text: &str, kind: Kind) -> Result<Address, Error> {
-        Address::read(&mut Url::parse(text)?, kind)
+        Address::read(text, kind)
     }
 
     #[test]
@@ -71,6 +105,17 @@ mod tests {
             assert_eq!(&**address.target.full(), "projects/shop/subscriptions/orders", "{text}");
         }
         assert_eq!(&**read("pubsub://shop/orders", Kind::Topic).unwrap().target.full(), "projects/shop/topics/orders");
+    }
+
+    #[test]
+    fn one_url_serves_a_queue_and_a_publisher() {
+        let url = "pubsub://shop/orders?lease=30s&dead_letter=orders-dead&strict=true";
+
+        for kind in [Kind::Subscription, Kind::Topic] {
+            let options = read(url, kind).unwrap().options;
+            assert_eq!((options.lease, options.strict), (Some(Duration::from_secs(30)), Some(true)));
+        }
+        assert!(read("pubsub://shop/orders?leese=30s", Kind::Topic).is_err());
     }
 
     #[test]

@@ -90,7 +90,9 @@
 //! | `missing_grace` | `1m` | [`PubsubQueue::missing_grace`] |
 //! | `inspect` | `false` | [`PubsubQueue::inspect`] |
 //!
-//! A publisher has `strict`. Any other option is an error, and credentials never stand in a URL.
+//! A publisher has [`strict`](PubsubPublisher::strict). Queues leave alone what is for publishers, and the other way
+//! round, so that one URL serves both where topic and subscription have one name. Any other option is an error, and
+//! credentials never stand in a URL.
 
 mod address;
 pub mod admin;

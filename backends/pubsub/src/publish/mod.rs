@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chappe_core::backend::{
-    Backend, DeadLetter, Delay, Outgoing, PublishCapabilities, PublishResult, Publisher, Status, Url,
+    Backend, DeadLetter, Delay, Outgoing, PublishCapabilities, PublishResult, Publisher, Status,
 };
 use chappe_core::{Batched, Error, ErrorKind, Message, Published, Str};
 
@@ -101,10 +101,8 @@ impl PubsubPublisher {
     ///
     /// Dropped, there is no publisher.
     pub async fn from_url(url: &str) -> Result<Self, Error> {
-        let mut url = Url::parse(url)?;
-        let address = Address::read(&mut url, Kind::Topic)?;
-        let strict = url.take("strict")?.unwrap_or(false);
-        url.finish()?;
+        let address = Address::read(url, Kind::Topic)?;
+        let strict = address.options.strict.unwrap_or(false);
         Ok(Self::of(&address.client().await?, address.target).strict(strict))
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chappe_core::Error;
-use chappe_core::backend::{Backend, Capabilities, ConsumeOptions, Queue, Settlement, Status, Url};
+use chappe_core::backend::{Backend, Capabilities, ConsumeOptions, Queue, Settlement, Status};
 use tokio::time::timeout;
 
 mod consumer;
@@ -89,22 +89,17 @@ impl PubsubQueue {
     ///
     /// Dropped, there is no queue.
     pub async fn from_url(url: &str) -> Result<Self, Error> {
-        let mut url = Url::parse(url)?;
-        let address = Address::read(&mut url, Kind::Subscription)?;
-        let (lease, max_hold) = (url.duration("lease")?, url.duration("max_hold")?);
-        let (max_bytes, ordered) = (url.bytes("max_bytes")?, url.take("ordered")?);
-        let (inspect, missing_grace) = (url.take("inspect")?, url.duration("missing_grace")?);
-        let dead: Option<String> = url.take("dead_letter")?;
-        url.finish()?;
-        let dead = dead.map(|name| address.target.beside(Kind::Topic, &name));
-        let queue = Self::of(&address.client().await?, address.target).change(|shared| {
+        let address = Address::read(url, Kind::Subscription)?;
+        let given = &address.options;
+        let dead = given.dead_letter.as_ref().map(|name| address.target.beside(Kind::Topic, name));
+        let queue = Self::of(&address.client().await?, address.target.clone()).change(|shared| {
             let options = &mut shared.options;
-            options.lease = lease.unwrap_or(options.lease);
-            options.max_hold = max_hold.unwrap_or(options.max_hold);
-            options.max_bytes = max_bytes.unwrap_or(options.max_bytes);
-            options.ordered = ordered.unwrap_or(options.ordered);
-            options.inspect = inspect.unwrap_or(options.inspect);
-            options.missing_grace = missing_grace.unwrap_or(options.missing_grace);
+            options.lease = given.lease.unwrap_or(options.lease);
+            options.max_hold = given.max_hold.unwrap_or(options.max_hold);
+            options.max_bytes = given.max_bytes.unwrap_or(options.max_bytes);
+            options.ordered = given.ordered.unwrap_or(options.ordered);
+            options.inspect = given.inspect.unwrap_or(options.inspect);
+            options.missing_grace = given.missing_grace.unwrap_or(options.missing_grace);
             shared.dead = dead.map(|dead| PubsubPublisher::of(&shared.client, dead));
         });
         queue.0.check()?;
