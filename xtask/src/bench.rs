@@ -12,7 +12,7 @@ const MANIFEST: &str = "benches/peers/Cargo.toml";
 const TARGET: &str = "target/peers";
 
 /// The brokers there is a comparison for: a package below `benches/peers` and a service, both of that name.
-pub(crate) const BROKERS: [&str; 3] = ["aws", "postgres", "redis"];
+pub(crate) const BROKERS: [&str; 4] = ["aws", "postgres", "pubsub", "redis"];
 
 /// Builds the comparison with other ways to use a broker, and runs it beside that; `quick` takes a fifth of the
 /// messages.

@@ -29,7 +29,7 @@ cargo xtask <task>
   bench [--quick]      measures chappe beside a raw channel and other crates, and prints how they compare
   bench BROKER [--quick]
                        the same through a broker, beside its client used by hand: aws, with calls and cost
-                       counted, postgres or redis
+                       counted, postgres, pubsub or redis
 ";
 
 fn main() -> ExitCode {
