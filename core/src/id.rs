@@ -18,8 +18,8 @@ pub struct MessageId(Repr);
 enum Repr {
     // Numbers are formatted only when somebody looks.
     Number(u64),
-    // Twice boxed, so that an id takes 16 bytes of a message: text ids come from brokers far away.
-    Text(Arc<Box<str>>),
+    // Boxed, so that an id takes 16 bytes of a message: text ids come from brokers far away.
+    Text(Arc<Str>),
 }
 
 impl MessageId {
@@ -34,14 +34,14 @@ impl MessageId {
     pub fn to_str(&self) -> Str {
         match &self.0 {
             Repr::Number(number) => number.to_string().into(),
-            Repr::Text(text) => String::from(&***text).into(),
+            Repr::Text(text) => Str::clone(text),
         }
     }
 }
 
 impl<T: Into<Str>> From<T> for MessageId {
     fn from(text: T) -> Self {
-        Self(Repr::Text(Arc::new(String::from(text.into()).into_boxed_str())))
+        Self(Repr::Text(Arc::new(text.into())))
     }
 }
 

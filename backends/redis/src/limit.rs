@@ -1,5 +1,7 @@
 //! Limits, and where they come from.
 
+use std::time::Duration;
+
 /// The most attributes of a message. A script hands all fields of a message to one command, and Lua passes
 /// no more than about 8,000 arguments.
 pub(crate) const MAX_ATTRIBUTES: usize = 1000;
@@ -19,6 +21,10 @@ pub(crate) const MAX_FETCH: usize = 512;
 
 /// The most deliveries settled in one round trip.
 pub(crate) const MAX_SETTLE: usize = 512;
+
+/// How long settlements wait for others: each call has its price on both sides, and handlers that are fast
+/// end a few dozen at a time.
+pub(crate) const LINGER: Duration = Duration::from_millis(1);
 
 /// The largest message of a bus: every subscriber gets a copy, and a server disconnects one that is 32 MiB
 /// behind (`client-output-buffer-limit pubsub`).

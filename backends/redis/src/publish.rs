@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use chappe_core::backend::{Backend, Delay, Outgoing, PublishCapabilities, PublishResult, Publisher, Status};
 use chappe_core::{Batched, Error, ErrorKind, MessageId, Published};
-use redis::{Client, Pipeline, Value, cmd};
+use redis::{Client, Pipeline, Value};
 
 use crate::error::{PUBLISH, of_script, of_server, unreadable};
 use crate::keys::Keys;
@@ -139,10 +139,7 @@ impl Inner {
         }
         let mut pipeline = Pipeline::with_capacity(batch.len() + 1);
         for entry in &*batch {
-            let mut command = cmd("XADD");
-            command.arg(&*self.keys.stream).arg("*");
-            Fields::of(&entry.message).write(&mut command);
-            pipeline.add_command(command);
+            pipeline.add_command(Fields::of(&entry.message).command(&["XADD", &self.keys.stream, "*"]));
         }
         let answers = self.send(&mut pipeline, batch).await?;
         let missing = answers.1;

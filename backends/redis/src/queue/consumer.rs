@@ -75,7 +75,7 @@ impl RedisConsumer {
                 gone.push(entry.id);
                 continue;
             };
-            match decode(entry.id, fields) {
+            match decode(entry.id, entry.name, fields) {
                 Decoded::Message(mut message) => {
                     message.set_source(Arc::clone(&self.source));
                     self.held.push_back(Delivery::new(*message, RedisReceipt(entry.id)).lease_until(until));

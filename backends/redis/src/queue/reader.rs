@@ -114,7 +114,13 @@ impl Reader {
         let command = self.read(max, again);
         let wait = if again { Duration::ZERO } else { self.shared.options.wait };
         let mut own = connection.connection.clone();
-        let answer = async move { own.send_packed_command(&command).await.and_then(Value::extract_error) };
+        // An error is all of the answer, so that what is within need not be looked through for one.
+        let answer = async move {
+            match own.send_packed_command(&command).await? {
+                Value::ServerError(error) => Err(error.into()),
+                answer => Ok(answer),
+            }
+        };
         let sent = Instant::now();
         self.reading = Some(Reading { answer: answer.boxed(), sent, until: sent + wait + GRACE, again });
     }

@@ -10,7 +10,7 @@ use super::shared::Shared;
 use crate::error::{SETTLE, of_script};
 use crate::limit::MAX_SETTLE;
 use crate::script;
-use crate::wire::{int, millis, number, text};
+use crate::wire::{LONGEST_ID, int, millis, number, text};
 
 /// The longest time a script counts with: a thousand years in milliseconds.
 const LONGEST: u64 = 1000 * 365 * 24 * 3600 * 1000;
@@ -47,8 +47,9 @@ impl Shared {
     async fn ack(&self, batch: &mut [&mut Entry]) -> Result<(), Error> {
         let mut command = script::ACK.run(&[&self.keys.stream]);
         command.arg(&*self.options.group);
+        let mut buffer = [0; LONGEST_ID];
         for entry in &*batch {
-            command.arg(entry.receipt.0.to_string());
+            command.arg(entry.receipt.0.write(&mut buffer));
         }
         let answer = self.link.script(&script::ACK, &command, SETTLE).await?;
         let Value::Array(lost) = answer else { return Err(self.unreadable(SETTLE)) };

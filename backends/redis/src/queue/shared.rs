@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::error::{CHANGE, Call, INSPECT, unreadable};
 use crate::keys::Keys;
-use crate::limit::{MAX_FETCH, MAX_SETTLE};
+use crate::limit::{LINGER, MAX_FETCH, MAX_SETTLE};
 use crate::link::Link;
 use crate::script;
 use crate::wire::{number, text};
@@ -104,6 +104,7 @@ impl Shared {
         capabilities.release = true;
         capabilities.confirmed_settle = true;
         capabilities.max_settle_batch = MAX_SETTLE;
+        capabilities.settle_linger = LINGER.min(self.options.lease / 10);
         capabilities.max_fetch = MAX_FETCH;
         self.capabilities = capabilities;
     }

@@ -2,7 +2,7 @@
 
 use chappe_core::attribute::reserved;
 use chappe_core::backend::DeadLetter;
-use chappe_core::{Message, Str, Value as Attribute};
+use chappe_core::{Message, Value as Attribute};
 use redis::Value;
 
 use super::{BODY, EntryId, MARK, time};
@@ -29,16 +29,16 @@ struct Head {
     dead_at: u64,
 }
 
-/// Decodes an entry, whose fields are names and values in turn.
-pub(crate) fn decode(id: EntryId, fields: Vec<Value>) -> Decoded {
-    match message(id, fields) {
+/// Decodes an entry of this name, whose fields are names and values in turn.
+pub(crate) fn decode(id: EntryId, name: String, fields: Vec<Value>) -> Decoded {
+    match message(id, name, fields) {
         Ok(Some(message)) => Decoded::Message(Box::new(message)),
         Ok(None) => Decoded::Mark,
         Err(wrong) => Decoded::Broken(wrong),
     }
 }
 
-fn message(id: EntryId, fields: Vec<Value>) -> Result<Option<Message>, String> {
+fn message(id: EntryId, name: String, fields: Vec<Value>) -> Result<Option<Message>, String> {
     let pairs = fields.len() / 2;
     let mut fields = fields.into_iter().map(bytes);
     let mut next = || fields.next().ok_or("it ends in the middle of a field")?.ok_or("a field is no string");
@@ -54,29 +54,33 @@ fn message(id: EntryId, fields: Vec<Value>) -> Result<Option<Message>, String> {
     let mut attributes = Vec::with_capacity(pairs - 1);
     for _ in 1..pairs {
         let (name, value) = (next()?, next()?);
-        match std::str::from_utf8(&name) {
-            Ok(reserved::KEY) => message.set_key(value),
-            Ok(reserved::EXPIRES) => message.set_expires(time(parsed(reserved::EXPIRES, value)?)),
-            Ok(reserved::PACKED) => head.kinds = Some(value),
-            Ok(reserved::ID) => head.id = Some(string(reserved::ID, value)?),
-            Ok(reserved::ATTEMPT) => head.attempts = parsed(reserved::ATTEMPT, value)?,
-            Ok(reserved::DEAD_REASON) => head.reason = Some(String::from_utf8_lossy(&value).into_owned()),
-            Ok(reserved::DEAD_SOURCE) => head.source = Some(String::from_utf8_lossy(&value).into_owned()),
-            Ok(reserved::DEAD_ATTEMPTS) => head.dead_attempts = parsed(reserved::DEAD_ATTEMPTS, value)?,
-            Ok(reserved::DEAD_AT) => head.dead_at = parsed(reserved::DEAD_AT, value)?,
-            Ok(_) => attributes.push((String::from_utf8(name).expect("it was just found to be UTF-8"), value)),
-            Err(_) => return Err("the name of a field is not UTF-8".to_owned()),
+        let name = String::from_utf8(name).map_err(|_| "the name of a field is not UTF-8")?;
+        match &*name {
+            reserved::KEY => message.set_key(value),
+            reserved::EXPIRES => message.set_expires(time(parsed(reserved::EXPIRES, value)?)),
+            reserved::PACKED => head.kinds = Some(value),
+            reserved::ID => head.id = Some(string(reserved::ID, value)?),
+            reserved::ATTEMPT => head.attempts = parsed(reserved::ATTEMPT, value)?,
+            reserved::DEAD_REASON => head.reason = Some(String::from_utf8_lossy(&value).into_owned()),
+            reserved::DEAD_SOURCE => head.source = Some(String::from_utf8_lossy(&value).into_owned()),
+            reserved::DEAD_ATTEMPTS => head.dead_attempts = parsed(reserved::DEAD_ATTEMPTS, value)?,
+            reserved::DEAD_AT => head.dead_at = parsed(reserved::DEAD_AT, value)?,
+            _ => attributes.push((name, value)),
         }
     }
     add(&mut message, attributes, head.kinds.as_deref())?;
-    head.set(&mut message, id);
+    head.set(&mut message, id, name);
     Ok(Some(message))
 }
 
 fn add(message: &mut Message, attributes: Vec<(String, Vec<u8>)>, kinds: Option<&[u8]>) -> Result<(), String> {
+    if attributes.is_empty() && kinds.is_none() {
+        return Ok(());
+    }
     if kinds.is_some_and(|kinds| kinds.len() != attributes.len()) {
         return Err(format!("{} has not one letter for each attribute", reserved::PACKED));
     }
+    let added = message.attributes_mut();
     for (at, (name, value)) in attributes.into_iter().enumerate() {
         let value = match kinds.map_or(b't', |kinds| kinds[at]) {
             b't' => Attribute::Text(string(&name, value)?.into()),
@@ -85,18 +89,17 @@ fn add(message: &mut Message, attributes: Vec<(String, Vec<u8>)>, kinds: Option<
             b'0' => Attribute::Null,
             letter => return Err(format!("{} has the unknown letter {letter}", reserved::PACKED)),
         };
-        message.attributes_mut().append(Str::from(name), value);
+        added.append(name, value);
     }
     Ok(())
 }
 
 impl Head {
-    fn set(self, message: &mut Message, entry: EntryId) {
-        let first = self.id.unwrap_or_else(|| entry.to_string());
+    fn set(self, message: &mut Message, entry: EntryId, name: String) {
         // An id begins with the time, as those of entries do.
-        let published = first.split_once('-').and_then(|(millis, _)| millis.parse().ok()).map_or(entry.time(), time);
-        message.set_published(published);
-        message.set_id(first);
+        let time_of = |id: &str| id.split_once('-').and_then(|(millis, _)| millis.parse().ok()).map(time);
+        message.set_published(self.id.as_deref().and_then(time_of).unwrap_or_else(|| entry.time()));
+        message.set_id(self.id.unwrap_or(name));
         message.set_attempt(self.attempts.saturating_add(1));
         if let Some(reason) = self.reason {
             let source = self.source.unwrap_or_default();
@@ -133,7 +136,7 @@ mod tests {
     use crate::wire::Fields;
 
     fn decoded(fields: Vec<Value>) -> Decoded {
-        decode(EntryId { millis: 1_789_000_000_123, sequence: 4 }, fields)
+        decode(EntryId { millis: 1_789_000_000_123, sequence: 4 }, "1789000000123-4".to_owned(), fields)
     }
 
     fn strings(fields: &[&str]) -> Vec<Value> {
@@ -164,7 +167,7 @@ mod tests {
             }
             message.set_expires(expires.map(|millis| SystemTime::UNIX_EPOCH + Duration::from_millis(millis)));
 
-            let Decoded::Message(received) = decoded(Fields::of(&message).into_values()) else {
+            let Decoded::Message(received) = decoded(Fields::of(&message).to_values()) else {
                 panic!("{message:?} became something else")
             };
 

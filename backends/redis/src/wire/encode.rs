@@ -1,6 +1,5 @@
 //! From a message to the fields of an entry.
 
-use std::borrow::Cow;
 use std::time::SystemTime;
 
 use chappe_core::attribute::reserved;
@@ -9,51 +8,79 @@ use redis::Cmd;
 
 use super::BODY;
 
+/// What a command has beside the message: the names of fields that are not attributes.
+const SLACK: usize = 64;
+
 /// The fields of an entry, names and values in turn.
-pub(crate) struct Fields<'a>(Vec<Cow<'a, [u8]>>);
+pub(crate) struct Fields<'a> {
+    message: &'a Message,
+    expires: Option<String>,
+    /// A letter for each attribute, where not all are text.
+    kinds: Option<Vec<u8>>,
+}
 
 impl<'a> Fields<'a> {
     pub(crate) fn of(message: &'a Message) -> Self {
+        let since = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis());
         let attributes = message.attributes();
-        let mut fields = Self(Vec::with_capacity(2 * attributes.len() + 4));
-        fields.add(BODY, &**message.body());
-        if let Some(key) = message.key() {
-            fields.add(reserved::KEY.as_bytes(), key.as_bytes());
+        let text = attributes.iter().all(|(_, value)| matches!(value, Value::Text(_)));
+        Self {
+            message,
+            expires: message.expires().map(|time| since(time).to_string()),
+            kinds: (!text).then(|| attributes.iter().map(|(_, value)| kind(value)).collect()),
         }
-        if let Some(expires) = message.expires() {
-            let millis = expires.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis());
-            fields.add(reserved::EXPIRES.as_bytes(), millis.to_string().into_bytes());
-        }
-        if attributes.iter().any(|(_, value)| !matches!(value, Value::Text(_))) {
-            let kinds: Vec<u8> = attributes.iter().map(|(_, value)| kind(value)).collect();
-            fields.add(reserved::PACKED.as_bytes(), kinds);
-        }
-        for (name, value) in attributes {
-            fields.add(name.as_bytes(), value.as_bytes());
-        }
-        fields
-    }
-
-    fn add(&mut self, name: &'a [u8], value: impl Into<Cow<'a, [u8]>>) {
-        self.0.push(Cow::Borrowed(name));
-        self.0.push(value.into());
     }
 
     /// How many names and values there are.
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        let beside = [self.message.key().is_some(), self.expires.is_some(), self.kinds.is_some()];
+        2 * (1 + beside.into_iter().filter(|there| *there).count() + self.message.attributes().len())
+    }
+
+    /// A command with `start` and all of them.
+    pub(crate) fn command(&self, start: &[&str]) -> Cmd {
+        // Made as large as it will be: growing it took longer than writing it.
+        let beside = start.iter().map(|word| word.len()).sum::<usize>() + SLACK;
+        let mut command = Cmd::with_capacity(start.len() + self.len(), self.message.size_bytes() + beside);
+        for word in start {
+            command.arg(word);
+        }
+        self.write(&mut command);
+        command
     }
 
     /// Puts them behind what a command has.
     pub(crate) fn write(&self, command: &mut Cmd) {
-        for field in &self.0 {
-            command.arg(&**field);
+        self.each(|field| {
+            command.arg(field);
+        });
+    }
+
+    fn each(&self, mut put: impl FnMut(&[u8])) {
+        let mut pair = |name: &[u8], value: &[u8]| {
+            put(name);
+            put(value);
+        };
+        pair(BODY, self.message.body());
+        if let Some(key) = self.message.key() {
+            pair(reserved::KEY.as_bytes(), key.as_bytes());
+        }
+        if let Some(expires) = &self.expires {
+            pair(reserved::EXPIRES.as_bytes(), expires.as_bytes());
+        }
+        if let Some(kinds) = &self.kinds {
+            pair(reserved::PACKED.as_bytes(), kinds);
+        }
+        for (name, value) in self.message.attributes() {
+            pair(name.as_bytes(), value.as_bytes());
         }
     }
 
     #[cfg(test)]
-    pub(super) fn into_values(self) -> Vec<redis::Value> {
-        self.0.into_iter().map(|field| redis::Value::BulkString(field.into_owned())).collect()
+    pub(super) fn to_values(&self) -> Vec<redis::Value> {
+        let mut values = Vec::new();
+        self.each(|field| values.push(redis::Value::BulkString(field.to_vec())));
+        values
     }
 }
 

@@ -20,6 +20,9 @@ const BODY: &[u8] = b"b";
 /// The name of the only field of an entry that is no message and only wakes somebody.
 const MARK: &[u8] = b"w";
 
+/// The length of the longest id: two numbers of twenty digits.
+pub(crate) const LONGEST_ID: usize = 41;
+
 /// The id of an entry. An entry is delivered once, and whatever comes again is another entry, so this is also
 /// what tells one delivery from another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,9 +37,30 @@ impl EntryId {
         Some(Self { millis: millis.parse().ok()?, sequence: sequence.parse().ok()? })
     }
 
+    /// The id as the server writes it, at the end of the buffer.
+    pub(crate) fn write(self, buffer: &mut [u8; LONGEST_ID]) -> &[u8] {
+        let dash = digits(self.sequence, buffer, LONGEST_ID) - 1;
+        buffer[dash] = b'-';
+        let first = digits(self.millis, buffer, dash);
+        &buffer[first..]
+    }
+
     /// When the entry was made, by the server's clock.
     pub(crate) fn time(self) -> SystemTime {
         time(self.millis)
+    }
+}
+
+/// Writes a number that ends before `end`, and answers where it begins.
+fn digits(number: u64, buffer: &mut [u8; LONGEST_ID], end: usize) -> usize {
+    let (mut rest, mut at) = (number, end);
+    loop {
+        at -= 1;
+        buffer[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            return at;
+        }
     }
 }
 
@@ -66,6 +90,15 @@ mod tests {
         assert!(id("9-10") < id("10-2") && id("10-2") < id("10-10"));
         assert_eq!(id("1526919030474-55").to_string(), "1526919030474-55");
         assert_eq!(EntryId::parse("x-1"), None);
+    }
+
+    #[test]
+    fn ids_are_written_as_they_are_shown() {
+        for (millis, sequence) in [(0, 0), (1_526_919_030_474, 55), (u64::MAX, u64::MAX)] {
+            let id = EntryId { millis, sequence };
+
+            assert_eq!(id.write(&mut [0; LONGEST_ID]), id.to_string().as_bytes());
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@ use super::EntryId;
 /// One entry of an answer; one that was deleted in the meantime has no fields.
 pub(crate) struct Entry {
     pub(crate) id: EntryId,
+    /// The id as the server writes it.
+    pub(crate) name: String,
     pub(crate) fields: Option<Vec<Value>>,
 }
 
@@ -34,13 +36,14 @@ pub(crate) fn entries(answer: Value) -> Option<Vec<Entry>> {
 fn entry(value: Value) -> Option<Entry> {
     let Value::Array(pair) = value else { return None };
     let mut pair = pair.into_iter();
-    let id = EntryId::parse(&text(pair.next()?)?)?;
+    let name = text(pair.next()?)?;
+    let id = EntryId::parse(&name)?;
     let fields = match pair.next()? {
         Value::Array(fields) => Some(fields),
         Value::Nil => None,
         _ => return None,
     };
-    Some(Entry { id, fields })
+    Some(Entry { id, name, fields })
 }
 
 /// The text of an answer.

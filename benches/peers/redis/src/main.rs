@@ -8,8 +8,10 @@ use std::time::Duration;
 mod contender;
 mod latency;
 mod server;
+mod watch;
 
 use contender::{Contender, omniqueue, ours, raw};
+use watch::Taken;
 
 /// What a message weighs, how many tasks publish and consume at once, and how many messages they take at a time.
 pub const BODY: &[u8] = &[b'x'; 256];
@@ -28,10 +30,29 @@ const CONTENDERS: [(&str, Contender, usize); 3] = [
     ("omniqueue 0.3.0", |queue, messages| Box::pin(omniqueue::run(queue, messages)), 10),
 ];
 
-/// How long publishing and consuming took.
+/// What publishing and consuming took.
 pub struct Run {
-    pub published: Duration,
-    pub consumed: Duration,
+    pub published: Taken,
+    pub consumed: Taken,
+}
+
+/// The median of the rounds: messages a second, and microseconds of the processor a message.
+struct Rate {
+    rate: f64,
+    processor: [f64; 2],
+}
+
+impl Rate {
+    fn of(messages: usize, rounds: Vec<Taken>) -> Self {
+        let mut rounds = rounds;
+        rounds.sort_unstable_by_key(|taken| taken.time);
+        let median = rounds[rounds.len() / 2];
+        let messages = messages as f64;
+        Self {
+            rate: messages / median.time.as_secs_f64(),
+            processor: median.processor.map(|time| time * 1e6 / messages),
+        }
+    }
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -52,28 +73,27 @@ async fn main() {
             server::forget(&queue).await;
         }
     }
-    let rates: Vec<(f64, f64)> = CONTENDERS
+    let rates: Vec<[Rate; 2]> = CONTENDERS
         .iter()
         .zip(&runs)
         .map(|((_, _, share), runs)| {
-            let rate = |time: fn(&Run) -> Duration| {
-                let mut times: Vec<Duration> = runs.iter().map(time).collect();
-                times.sort_unstable();
-                (messages / share) as f64 / times[times.len() / 2].as_secs_f64()
-            };
-            (rate(|run| run.published), rate(|run| run.consumed))
+            let rate = |part: fn(&Run) -> Taken| Rate::of(messages / share, runs.iter().map(part).collect());
+            [rate(|run| run.published), rate(|run| run.consumed)]
         })
         .collect();
-    println!("| | published/s | × raw | consumed/s | × raw |");
-    println!("|---|---:|---:|---:|---:|");
-    for ((name, _, _), (published, consumed)) in CONTENDERS.iter().zip(&rates) {
-        let (of_published, of_consumed) = (published / rates[0].0, consumed / rates[0].1);
-        println!("| {name} | {published:.0} | {of_published:.2} | {consumed:.0} | {of_consumed:.2} |");
+    println!("| | published/s | × raw | µs, server and client | consumed/s | × raw | µs, server and client |");
+    println!("|---|---:|---:|---:|---:|---:|---:|");
+    for ((name, _, _), parts) in CONTENDERS.iter().zip(&rates) {
+        print!("| {name} |");
+        for (part, raw) in parts.iter().zip(&rates[0]) {
+            let (ratio, [server, own]) = (part.rate / raw.rate, part.processor);
+            print!(" {:.0} | {ratio:.2} | {server:.1} + {own:.1} |", part.rate);
+        }
+        println!();
     }
     println!();
-    for (what, rate, ratio) in
-        [("publishing", rates[1].0, rates[1].0 / rates[0].0), ("consuming", rates[1].1, rates[1].1 / rates[0].1)]
-    {
+    for ((what, ours), raw) in ["publishing", "consuming"].into_iter().zip(&rates[1]).zip(&rates[0]) {
+        let (rate, ratio) = (ours.rate, ours.rate / raw.rate);
         verdict(&format!("{what} at {ratio:.2} × the raw client, wanted {TARGET_RAW}"), ratio >= TARGET_RAW);
         verdict(&format!("{what} at {rate:.0} messages a second, wanted {TARGET_RATE:.0}"), rate >= TARGET_RATE);
     }

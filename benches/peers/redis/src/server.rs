@@ -4,7 +4,8 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, cmd};
 
 pub fn url() -> String {
-    std::env::var("CHAPPE_TEST_REDIS").expect("CHAPPE_TEST_REDIS is the URL of a server; cargo xtask bench redis sets it")
+    std::env::var("CHAPPE_TEST_REDIS")
+        .expect("CHAPPE_TEST_REDIS is the URL of a server; cargo xtask bench redis sets it")
 }
 
 pub fn client() -> Client {

@@ -4,13 +4,91 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use chappe::postgres::PgQueue;
 use tokio_postgres::{Client, NoTls};
 
+pub mod apalis;
 pub mod ours;
 pub mod raw;
 
+use self::apalis::Apalis;
+use self::raw::{Style, Table};
+
 /// How many may wait in the queue while both sides run.
-pub const BACKLOG: u64 = 5_000;
+const BACKLOG: u64 = 5_000;
+
+/// One way of doing it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Raw,
+    Ours,
+    Pgmq,
+    Apalis,
+}
+
+/// A queue of its own, with nothing in it.
+pub enum Contender {
+    Raw(Arc<Table>),
+    Ours(PgQueue),
+    Apalis(Apalis),
+}
+
+impl Kind {
+    pub const ALL: [Self; 4] = [Self::Raw, Self::Ours, Self::Pgmq, Self::Apalis];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw client, by hand",
+            Self::Ours => "chappe",
+            Self::Pgmq => "SQL as pgmq has it",
+            Self::Apalis => "apalis 1.0.0",
+        }
+    }
+
+    pub async fn make(self) -> Contender {
+        match self {
+            Self::Raw => Contender::Raw(Table::make(Style::Best).await),
+            Self::Ours => Contender::Ours(ours::queue().await),
+            Self::Pgmq => Contender::Raw(Table::make(Style::Pgmq).await),
+            Self::Apalis => Contender::Apalis(Apalis::make().await),
+        }
+    }
+}
+
+impl Contender {
+    pub async fn publish(&self, messages: usize) -> Duration {
+        match self {
+            Self::Raw(table) => table.publish(messages).await,
+            Self::Ours(queue) => ours::publish(queue, messages).await,
+            Self::Apalis(apalis) => apalis.publish(messages).await,
+        }
+    }
+
+    pub async fn consume(&self, messages: usize) -> Duration {
+        match self {
+            Self::Raw(table) => table.consume(messages).await,
+            Self::Ours(queue) => ours::consume(queue, messages).await,
+            Self::Apalis(apalis) => apalis.consume(messages).await,
+        }
+    }
+
+    /// Messages a second, with both sides at work.
+    pub async fn flow(&self, time: Duration) -> f64 {
+        match self {
+            Self::Raw(table) => table.flow(time).await,
+            Self::Ours(queue) => ours::flow(queue, time).await,
+            Self::Apalis(apalis) => apalis.flow(time).await,
+        }
+    }
+
+    pub async fn remove(self) {
+        match self {
+            Self::Raw(table) => table.remove().await,
+            Self::Ours(queue) => ours::remove(&queue).await,
+            Self::Apalis(apalis) => apalis.remove().await,
+        }
+    }
+}
 
 /// What both sides of a queue have done.
 #[derive(Default)]
@@ -27,8 +105,7 @@ impl Flow {
 
     /// Waits until there is room for more.
     pub async fn room(&self) {
-        while !self.is_over()
-            && self.published.load(Ordering::Relaxed) > self.handled.load(Ordering::Relaxed) + BACKLOG
+        while !self.is_over() && self.published.load(Ordering::Relaxed) > self.handled.load(Ordering::Relaxed) + BACKLOG
         {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -45,9 +122,15 @@ impl Flow {
     }
 }
 
+/// So many of `messages` for each of `workers`.
+pub fn share(messages: usize, workers: usize) -> impl Iterator<Item = usize> {
+    (0..workers).map(move |worker| messages / workers + usize::from(worker < messages % workers))
+}
+
 /// The server's URL.
 pub fn url() -> String {
-    std::env::var("CHAPPE_TEST_POSTGRES").expect("CHAPPE_TEST_POSTGRES names a server: run by cargo xtask bench postgres")
+    std::env::var("CHAPPE_TEST_POSTGRES")
+        .expect("CHAPPE_TEST_POSTGRES names a server: run by cargo xtask bench postgres")
 }
 
 pub async fn connect() -> Client {
@@ -59,6 +142,9 @@ pub async fn connect() -> Client {
 /// Holds a transaction open that keeps dead rows from being removed, until it is dropped.
 pub async fn hold() -> Client {
     let client = connect().await;
-    client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class").await.expect("it begins");
+    client
+        .batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class")
+        .await
+        .expect("it begins");
     client
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use chappe::postgres::{PgQueue, PgStore};
+use chappe::postgres::{PgQueue, PgStore, PgTopic};
 use chappe::{BoxError, Message, Server, Topic};
 use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
 use tower::service_fn;
 
-use super::{Flow, connect, url};
-use crate::{BATCH, BODY, CONCURRENCY};
+use super::{Flow, connect, share, url};
+use crate::{BATCH, BODY, CONCURRENCY, PUBLISHERS};
 
 fn message() -> Message {
     let mut message = Message::new(BODY);
@@ -24,16 +25,26 @@ pub async fn queue() -> PgQueue {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let store = PgStore::from_url(&url()).expect("the URL is one");
     store.migrate().await.expect("the tables can be made");
-    let queue = PgQueue::new(&store, format!("bench-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
-    queue
+    PgQueue::new(&store, format!("bench-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)))
 }
 
+/// The publishers share one topic, which has two connections.
 pub async fn publish(queue: &PgQueue, messages: usize) -> Duration {
     let begun = Instant::now();
-    for result in queue.topic().publish_all((0..messages).map(|_| message())).await {
+    let topic = queue.topic();
+    let mut publishers = JoinSet::new();
+    for share in share(messages, PUBLISHERS) {
+        let topic = topic.clone();
+        publishers.spawn(async move { put(&topic, share).await });
+    }
+    publishers.join_all().await;
+    begun.elapsed()
+}
+
+async fn put(topic: &PgTopic, messages: usize) {
+    for result in topic.publish_all((0..messages).map(|_| message())).await {
         result.expect("a message can be published");
     }
-    begun.elapsed()
 }
 
 pub async fn consume(queue: &PgQueue, messages: usize) -> Duration {
@@ -69,22 +80,29 @@ pub async fn flow(queue: &PgQueue, time: Duration) -> f64 {
     let serving = Server::new(queue.clone()).concurrency(CONCURRENCY).serve(receiver);
     let handle = serving.handle();
     let serving = tokio::spawn(serving.into_future());
-    let (topic, ours) = (queue.topic(), Arc::clone(&flow));
-    let publishing = tokio::spawn(async move {
-        while !ours.is_over() {
-            ours.room().await;
-            for result in topic.publish_all((0..4 * BATCH).map(|_| message())).await {
-                result.expect("a message can be published");
+    let topic = queue.topic();
+    let mut publishers = JoinSet::new();
+    for _ in 0..PUBLISHERS {
+        let (topic, ours) = (topic.clone(), Arc::clone(&flow));
+        publishers.spawn(async move {
+            while !ours.is_over() {
+                ours.room().await;
+                put(&topic, BATCH).await;
+                ours.published.fetch_add(BATCH as u64, Ordering::Relaxed);
             }
-            ours.published.fetch_add(4 * BATCH as u64, Ordering::Relaxed);
-        }
-    });
+        });
+    }
     let rate = flow.measure(time).await;
-    publishing.await.expect("publishing does not panic");
+    publishers.join_all().await;
     handle.shutdown();
     serving.await.expect("the server does not panic").expect("the shutdown is clean");
-    queue.purge().await.expect("it can be emptied");
     rate
+}
+
+/// Queues share their tables, and so what dead rows they leave.
+pub async fn remove(queue: &PgQueue) {
+    queue.purge().await.expect("it can be emptied");
+    connect().await.batch_execute("VACUUM chappe.message").await.expect("the table can be cleaned");
 }
 
 /// How long after a publish was called its handler is, of an idle queue, each time.
@@ -116,7 +134,8 @@ pub async fn wakes(count: usize) -> Vec<Duration> {
 pub async fn idle(time: Duration) -> i64 {
     let client = connect().await;
     let count = async || -> i64 {
-        let sql = "SELECT pg_stat_clear_snapshot(), xact_commit FROM pg_stat_database WHERE datname = current_database()";
+        let sql =
+            "SELECT pg_stat_clear_snapshot(), xact_commit FROM pg_stat_database WHERE datname = current_database()";
         client.query_one(sql, &[]).await.expect("it counts").get(1)
     };
     let receiver = service_fn(|_: Message| std::future::ready(Ok::<_, BoxError>(())));

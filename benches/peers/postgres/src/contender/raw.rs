@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio_postgres::{Client, Statement};
 
-use super::{Flow, connect};
+use super::{Flow, connect, share};
 use crate::{BATCH, BODY, CONSUMERS, PUBLISHERS};
 
 /// How the table is kept.
@@ -43,7 +43,9 @@ impl Table {
             Style::Best => "vt, id",
             Style::Pgmq => "vt",
         };
-        let sql = format!("CREATE TABLE {name} ({columns}) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0); CREATE INDEX ON {name} ({index})");
+        let sql = format!(
+            "CREATE TABLE {name} ({columns}) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0); CREATE INDEX ON {name} ({index})"
+        );
         connect().await.batch_execute(&sql).await.expect("a table can be made");
         Arc::new(Self { style, name })
     }
@@ -51,12 +53,12 @@ impl Table {
     pub async fn publish(self: &Arc<Self>, messages: usize) -> Duration {
         let begun = Instant::now();
         let mut publishers = JoinSet::new();
-        for _ in 0..PUBLISHERS {
+        for share in share(messages, PUBLISHERS) {
             let table = Arc::clone(self);
             publishers.spawn(async move {
                 let publisher = Publisher::new(&table).await;
-                for _ in 0..messages / PUBLISHERS / BATCH {
-                    publisher.put().await;
+                for first in (0..share).step_by(BATCH) {
+                    publisher.put(BATCH.min(share - first)).await;
                 }
             });
         }
@@ -91,7 +93,7 @@ impl Table {
                 let publisher = Publisher::new(&table).await;
                 while !flow.is_over() {
                     flow.room().await;
-                    publisher.put().await;
+                    publisher.put(BATCH).await;
                     flow.published.fetch_add(BATCH as u64, Ordering::Relaxed);
                 }
             });
@@ -133,26 +135,29 @@ impl Publisher {
             Style::Best => format!(
                 "INSERT INTO {name} (attributes, body) SELECT a::text[], b FROM unnest($1::text[], $2::bytea[]) AS u (a, b) RETURNING id"
             ),
-            Style::Pgmq => format!("INSERT INTO {name} (message) SELECT m::jsonb FROM unnest($1::text[]) m RETURNING id"),
+            Style::Pgmq => {
+                format!("INSERT INTO {name} (message) SELECT m::jsonb FROM unnest($1::text[]) m RETURNING id")
+            }
         };
         let insert = client.prepare(&sql).await.expect("the statement is right");
         Self { client, insert, style: table.style }
     }
 
-    async fn put(&self) {
+    async fn put(&self, messages: usize) {
         let rows = match self.style {
             Style::Best => {
-                let attributes = vec!["{a,value,b,value,c,value,d,value}"; BATCH];
-                let bodies = vec![BODY.as_bytes(); BATCH];
+                let attributes = vec!["{a,value,b,value,c,value,d,value}"; messages];
+                let bodies = vec![BODY.as_bytes(); messages];
                 self.client.query(&self.insert, &[&attributes, &bodies]).await
             }
             Style::Pgmq => {
                 let body = BODY.replace(['"', '\\', '\n'], " ");
-                let message = format!(r#"{{"attributes":{{"a":"value","b":"value","c":"value","d":"value"}},"body":"{body}"}}"#);
-                self.client.query(&self.insert, &[&vec![message; BATCH]]).await
+                let message =
+                    format!(r#"{{"attributes":{{"a":"value","b":"value","c":"value","d":"value"}},"body":"{body}"}}"#);
+                self.client.query(&self.insert, &[&vec![message; messages]]).await
             }
         };
-        assert_eq!(rows.expect("a batch can be put in").len(), BATCH);
+        assert_eq!(rows.expect("a batch can be put in").len(), messages);
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use omniqueue::backends::{RedisBackend, RedisConfig};
 use redis::{Value, cmd};
@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 
 use super::shares;
 use crate::server::{connect, url};
+use crate::watch::Watch;
 use crate::{BATCH, BODY, PUBLISHERS, Run};
 
 pub async fn run(queue: String, messages: usize) -> Run {
@@ -32,7 +33,7 @@ pub async fn run(queue: String, messages: usize) -> Run {
         dlq_config: None,
         sentinel_config: None,
     };
-    let begun = Instant::now();
+    let watch = Watch::start().await;
     let mut publishers = JoinSet::new();
     for (number, share) in shares(messages, PUBLISHERS).enumerate() {
         let producer = RedisBackend::builder(config(number)).build_producer().await.expect("a producer can be made");
@@ -43,12 +44,13 @@ pub async fn run(queue: String, messages: usize) -> Run {
         });
     }
     publishers.join_all().await;
-    let published = begun.elapsed();
+    let published = watch.stop().await;
 
-    let (begun, left) = (Instant::now(), Arc::new(AtomicUsize::new(messages)));
+    let (watch, left) = (Watch::start().await, Arc::new(AtomicUsize::new(messages)));
     let mut consumers = JoinSet::new();
     for number in 0..PUBLISHERS {
-        let mut consumer = RedisBackend::builder(config(number)).build_consumer().await.expect("a consumer can be made");
+        let mut consumer =
+            RedisBackend::builder(config(number)).build_consumer().await.expect("a consumer can be made");
         let left = Arc::clone(&left);
         consumers.spawn(async move {
             while left.load(Ordering::Relaxed) > 0 {
@@ -62,5 +64,5 @@ pub async fn run(queue: String, messages: usize) -> Run {
         });
     }
     consumers.join_all().await;
-    Run { published, consumed: begun.elapsed() }
+    Run { published, consumed: watch.stop().await }
 }

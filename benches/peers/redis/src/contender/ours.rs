@@ -3,7 +3,7 @@
 use std::future::IntoFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chappe::redis::RedisQueue;
 use chappe::{BoxError, Message, Server, Topic};
@@ -13,6 +13,7 @@ use tower::service_fn;
 
 use super::shares;
 use crate::server::{client, commands};
+use crate::watch::Watch;
 use crate::{BODY, CONCURRENCY, PUBLISHERS, Run};
 
 /// How many messages a publisher hands over before it looks at what came of them.
@@ -26,7 +27,7 @@ pub fn message() -> Message {
 
 pub async fn run(queue: String, messages: usize) -> Run {
     let queue = RedisQueue::new(&client(), queue);
-    let begun = Instant::now();
+    let watch = Watch::start().await;
     let mut publishers = JoinSet::new();
     for share in shares(messages, PUBLISHERS) {
         let topic = queue.topic();
@@ -40,9 +41,9 @@ pub async fn run(queue: String, messages: usize) -> Run {
         });
     }
     publishers.join_all().await;
-    let published = begun.elapsed();
+    let published = watch.stop().await;
 
-    let begun = Instant::now();
+    let watch = Watch::start().await;
     let (left, done) = (Arc::new(AtomicUsize::new(messages)), Arc::new(Notify::new()));
     let receiver = service_fn({
         let done = Arc::clone(&done);
@@ -61,7 +62,7 @@ pub async fn run(queue: String, messages: usize) -> Run {
     handle.shutdown();
     let report = serving.await.expect("the server does not panic").expect("the shutdown is clean");
     // Until the last acknowledgement is in, and the shutdown with it.
-    let consumed = begun.elapsed();
+    let consumed = watch.stop().await;
     assert_eq!(report.metrics.acked, messages as u64);
     Run { published, consumed }
 }

@@ -3,35 +3,35 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
 
 use redis::{Value, cmd, pipe};
 use tokio::task::JoinSet;
 
 use super::shares;
 use crate::server::connect;
+use crate::watch::Watch;
 use crate::{BATCH, BODY, PUBLISHERS, Run};
 
 pub async fn run(queue: String, messages: usize) -> Run {
     let queue = Arc::<str>::from(queue);
-    let begun = Instant::now();
+    let watch = Watch::start().await;
     let mut publishers = JoinSet::new();
     for share in shares(messages, PUBLISHERS) {
         publishers.spawn(publish(Arc::clone(&queue), share));
     }
     publishers.join_all().await;
-    let published = begun.elapsed();
+    let published = watch.stop().await;
 
     let mut create = cmd("XGROUP");
     create.arg("CREATE").arg(&*queue).arg("g").arg("0");
     let _: Value = create.query_async(&mut connect().await).await.expect("the group is made");
-    let (begun, left) = (Instant::now(), Arc::new(AtomicUsize::new(messages)));
+    let (watch, left) = (Watch::start().await, Arc::new(AtomicUsize::new(messages)));
     let mut consumers = JoinSet::new();
     for number in 0..PUBLISHERS {
         consumers.spawn(consume(Arc::clone(&queue), number, Arc::clone(&left)));
     }
     consumers.join_all().await;
-    Run { published, consumed: begun.elapsed() }
+    Run { published, consumed: watch.stop().await }
 }
 
 async fn publish(queue: Arc<str>, messages: usize) {
@@ -40,7 +40,9 @@ async fn publish(queue: Arc<str>, messages: usize) {
         let mut pipe = pipe();
         for _ in first..messages.min(first + BATCH) {
             let command = pipe.cmd("XADD").arg(&*queue).arg("*").arg("b").arg(BODY);
-            ["a", "b", "c", "d"].iter().for_each(|name| drop(command.arg(name).arg("value")));
+            for name in ["a", "b", "c", "d"] {
+                command.arg(name).arg("value");
+            }
         }
         let ids: Vec<Value> = pipe.query_async(&mut connection).await.expect("messages are added");
         assert!(ids.len() <= BATCH);

@@ -1,0 +1,45 @@
+//! What a part of a run takes: time, and the processor's on both sides, which tells more on a machine that has
+//! other work.
+
+use std::time::{Duration, Instant};
+
+use redis::cmd;
+
+use crate::server::connect;
+
+/// Runs while the work is done.
+pub struct Watch {
+    processor: [f64; 2],
+    begun: Instant,
+}
+
+/// What the work took.
+#[derive(Clone, Copy)]
+pub struct Taken {
+    pub time: Duration,
+    /// Seconds of the server's and of our own.
+    pub processor: [f64; 2],
+}
+
+impl Watch {
+    pub async fn start() -> Self {
+        Self { processor: processor().await, begun: Instant::now() }
+    }
+
+    pub async fn stop(self) -> Taken {
+        let time = self.begun.elapsed();
+        let [server, own] = processor().await;
+        Taken { time, processor: [server - self.processor[0], own - self.processor[1]] }
+    }
+}
+
+async fn processor() -> [f64; 2] {
+    let info: String = cmd("INFO").arg("cpu").query_async(&mut connect().await).await.expect("it tells");
+    let server = info.lines().filter(|line| line.starts_with("used_cpu_user:") || line.starts_with("used_cpu_sys:"));
+    let server = server.filter_map(|line| line.split(':').nth(1)?.trim().parse::<f64>().ok()).sum();
+    // Ticks of 10 ms, of user and of system, behind the name in brackets.
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    [server, ticks as f64 / 100.0]
+}
