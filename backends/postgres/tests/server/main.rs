@@ -2,6 +2,10 @@
 
 mod cluster;
 mod conformance;
+mod crash;
+mod failover;
+mod notify;
+mod pooler;
 mod queue;
 mod rows;
 mod support;
