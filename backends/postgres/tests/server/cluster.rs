@@ -55,6 +55,11 @@ impl Cluster {
         (primary, standby)
     }
 
+    /// Where its files are; `data` below is the server's.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     pub(crate) fn port(&self) -> u16 {
         self.port
     }

@@ -1,4 +1,5 @@
 //! What needs a real server.
+#![expect(clippy::unwrap_used, reason = "helpers of tests are not seen as tests")]
 
 mod cluster;
 mod conformance;
@@ -9,4 +10,6 @@ mod pooler;
 mod queue;
 mod rows;
 mod support;
+#[cfg(feature = "tls")]
+mod tls;
 mod transaction;
