@@ -35,16 +35,17 @@ pub(super) fn install(packages: &[&str]) -> Result<()> {
 /// Unpacks packages of a suite of Debian into a folder, and installs nothing. Anybody may.
 pub(super) fn unpack(folder: &Path, suite: &str, packages: &[&str]) -> Result<()> {
     println!("unpacking {} of {suite}", packages.join(" "));
-    let lists = folder.join("apt");
-    fs::create_dir_all(lists.join("partial"))?;
-    let source = lists.join("source.list");
+    // What apt knows and keeps is apart from the system's.
+    let state = folder.join("apt");
+    fs::create_dir_all(state.join("lists/partial"))?;
+    fs::create_dir_all(state.join("cache/archives/partial"))?;
+    let source = state.join("source.list");
     fs::write(&source, format!("deb [signed-by={KEYRING}] http://deb.debian.org/debian {suite} main\n"))?;
-    let lists = lists.display();
     let own = [
         format!("Dir::Etc::SourceList={}", source.display()),
         "Dir::Etc::SourceParts=/dev/null".to_owned(),
-        format!("Dir::State::Lists={lists}"),
-        format!("Dir::Cache={lists}"),
+        format!("Dir::State::Lists={}/lists", state.display()),
+        format!("Dir::Cache={}/cache", state.display()),
     ];
     let own: Vec<&str> = own.iter().flat_map(|option| ["-o", option]).collect();
     apt_in(folder, &[&own[..], &["update"]].concat())?;

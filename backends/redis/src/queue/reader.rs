@@ -219,6 +219,8 @@ impl Reader {
         let orphan = self.connection.take().map(|Connection { id, run, .. }| Orphan { id, run });
         self.orphan = orphan.filter(|orphan| orphan.id != 0);
         self.behind = true;
+        // What else is connected to that server is likely to be lost as well.
+        self.shared.link.reset();
         self.shared.link.status.down(error);
     }
 }

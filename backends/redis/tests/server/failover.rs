@@ -10,7 +10,7 @@ use chappe_redis::{RedisConsumer, RedisQueue, RedisReceipt};
 use tokio::time::timeout;
 
 use crate::rows::{ack, body, consumer, publish_numbers, settle, take};
-use crate::support::{Name, Own, PATIENCE, client_of, fresh_name};
+use crate::support::{Name, Own, PATIENCE, client_of, fresh_name, replicated};
 
 /// As the documentation has it: what the replica did not have is gone, whoever was told that it was published, and
 /// what was delivered meanwhile is delivered again. Nothing else comes of it.
@@ -74,6 +74,7 @@ async fn a_server_that_was_made_a_replica_is_left_for_the_one_that_has_its_name(
     let waiting = tokio::spawn(async move { take_through_errors(&mut consumer, 2).await });
     tokio::time::sleep(Duration::from_millis(300)).await;
 
+    replicated(first.address()).await;
     second.follow(None).await;
     first.follow(Some(second.address())).await;
     name.give_to(second.address());
@@ -85,7 +86,7 @@ async fn a_server_that_was_made_a_replica_is_left_for_the_one_that_has_its_name(
     let late = waiting.await.unwrap();
     let buried = timeout(PATIENCE, settle_until_known(&queue, held[0].receipt)).await.expect("it is settled");
 
-    assert!(late.iter().all(|delivery| body(&delivery.message) == "late"), "nothing else came again");
+    assert!(late.iter().all(|delivery| body(&delivery.message) == "late"), "something came again: {late:?}");
     assert!(matches!(buried, SettleResult::Done), "{buried:?}");
     for delivery in early.iter().chain(&late).chain(&held[1..]) {
         ack(&queue, delivery).await;

@@ -139,6 +139,16 @@ impl Drop for Own {
     }
 }
 
+/// Waits until a replica has all that was written before.
+pub(crate) async fn replicated(server: SocketAddr) {
+    let mut connection = client_of(server).get_multiplexed_async_connection().await.unwrap();
+    // It waits for what the same connection wrote, which is behind all else.
+    redis::cmd("SET").arg("mark").arg(1).exec_async(&mut connection).await.unwrap();
+    let wait =
+        async { while redis::cmd("WAIT").arg(1).arg(100).query_async::<u64>(&mut connection).await.unwrap() == 0 {} };
+    timeout(PATIENCE, wait).await.expect("the replica follows");
+}
+
 /// A port for one who is told its address, which from now on is another server's.
 pub(crate) struct Name {
     address: SocketAddr,
