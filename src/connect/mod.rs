@@ -17,9 +17,9 @@
 //! | scheme | feature | [`queue`] | [`topic`] | [`broadcast`] | options |
 //! |---|---|---|---|---|---|
 //! | `memory` | `memory` | yes | yes | yes | [below](#queues-in-memory) |
-//! | `postgres`, `postgresql` | `postgres` | yes | yes | yes | `PgQueue::from_url`, `PgBus::from_url`, and [`migrate`](#tables-in-postgresql) |
+//! | `postgres`, `postgresql` | `postgres`; with TLS, `postgres-tls` | yes | yes | yes | `PgQueue::from_url`, `PgBus::from_url`, and [`migrate`](#tables-in-postgresql) |
 //! | `pubsub`, `pubsub+http`, `gcppubsub` | `pubsub` | yes | yes | | `PubsubQueue::from_url` |
-//! | `redis`, `rediss` | `redis` | yes | yes | yes | `RedisAddress` |
+//! | `redis`, `rediss` | `redis`, `redis-tls` | yes | yes | yes | `RedisAddress` |
 //! | `sqs`, `sqs+http` | `sqs` | yes | yes | | `SqsAddress` |
 //! | `sns`, `sns+http`, `sns:arn:…` | `sns` | | yes | | `SnsAddress` |
 //!

@@ -9,7 +9,7 @@ use chappe_core::backend::Url;
 use crate::{PgPublisher, PgQueue, PgStore};
 
 /// What goes on to the client as it is.
-const CLIENT: [&str; 14] = [
+const CLIENT: [&str; 15] = [
     "application_name",
     "channel_binding",
     "connect_timeout",
@@ -22,6 +22,7 @@ const CLIENT: [&str; 14] = [
     "options",
     "sslmode",
     "sslnegotiation",
+    "sslrootcert",
     "target_session_attrs",
     "tcp_user_timeout",
 ];
@@ -54,25 +55,7 @@ impl PgStore {
     /// The store of a URL of which the options of queues were taken: what is left is `schema`, and what the
     /// client knows.
     fn at(url: &mut Url) -> Result<Self, Error> {
-        if !matches!(url.scheme(), "postgres" | "postgresql") {
-            return Err(url.invalid("it is to begin with postgres://"));
-        }
-        let mut place = url.place().to_owned();
-        let mut mark = '?';
-        for key in CLIENT {
-            if let Some(value) = url.take::<String>(key)? {
-                let _ = write!(place, "{mark}{key}=");
-                mark = '&';
-                for byte in value.bytes() {
-                    let _ = match byte {
-                        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
-                            write!(place, "{}", byte as char)
-                        }
-                        _ => write!(place, "%{byte:02X}"),
-                    };
-                }
-            }
-        }
+        let place = place(url)?;
         let schema = url.take::<String>("schema")?;
         url.finish()?;
         let store = Self::from_url(&place)?;
@@ -81,6 +64,30 @@ impl PgStore {
             None => Ok(store),
         }
     }
+}
+
+/// The place of a URL with the options that are the client's.
+pub(crate) fn place(url: &mut Url) -> Result<String, Error> {
+    if !matches!(url.scheme(), "postgres" | "postgresql") {
+        return Err(url.invalid("it is to begin with postgres://"));
+    }
+    let mut place = url.place().to_owned();
+    let mut mark = '?';
+    for key in CLIENT {
+        if let Some(value) = url.take::<String>(key)? {
+            let _ = write!(place, "{mark}{key}=");
+            mark = '&';
+            for byte in value.bytes() {
+                let _ = match byte {
+                    b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
+                        write!(place, "{}", byte as char)
+                    }
+                    _ => write!(place, "%{byte:02X}"),
+                };
+            }
+        }
+    }
+    Ok(place)
 }
 
 impl PgQueue {
@@ -95,13 +102,15 @@ impl PgQueue {
     /// | `dead_letter` | the name of the queue rejected messages go to, or `none` |
     /// | `max_message` | for publishers: a size such as `64KiB` |
     ///
-    /// Beside these there are those of the client, such as `connect_timeout` and `application_name`. Nothing is
-    /// connected.
+    /// Beside these there are those of the client, such as `connect_timeout` and `application_name`, and those of
+    /// [TLS](crate::PgConfig::from_url), `sslmode` and `sslrootcert`. Nothing is connected.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`](chappe_core::ErrorKind::Invalid): the URL makes no sense, or has an option there
-    /// is not. No error has credentials or options in it.
+    /// - [`ErrorKind::Invalid`](chappe_core::ErrorKind::Invalid): the URL makes no sense, or has an option there is
+    ///   not. No error has credentials in it.
+    /// - [`ErrorKind::Unsupported`](chappe_core::ErrorKind::Unsupported): it asks for TLS, and the feature `tls` is
+    ///   off.
     pub fn from_url(url: &str) -> Result<Self, Error> {
         let (store, options) = Options::read(url)?;
         let mut queue = Self::new(&store, options.queue);
@@ -151,6 +160,28 @@ mod tests {
         assert!(format!("{queue:?}").contains("db:6543/shop") && !format!("{queue:?}").contains("cret"));
         let publisher = PgPublisher::from_url("postgresql://h/db?queue=q&max_message=64KiB&lease=5s").unwrap();
         assert_eq!(publisher.publish_capabilities().max_message_bytes, 65_536);
+    }
+
+    #[test]
+    #[cfg(not(feature = "tls"))]
+    fn a_url_that_asks_for_tls_is_refused_where_there_is_none() {
+        let error = PgQueue::from_url("postgres://app:hunter2@db/shop?queue=q&sslmode=require").unwrap_err();
+
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert!(error.to_string().contains("postgres-tls of chappe"), "{error}");
+    }
+
+    #[test]
+    #[cfg(feature = "tls")]
+    fn a_url_that_asks_for_tls_is_taken() {
+        let queue = PgQueue::from_url("postgres://app:hunter2@db/shop?queue=q&sslmode=require").unwrap();
+        let missing =
+            PgQueue::from_url("postgres://app:hunter2@db/shop?queue=q&sslmode=verify-full&sslrootcert=%2Fno%20where");
+
+        assert_eq!(queue.destination(), "q");
+        let missing = missing.unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::Invalid);
+        assert!(missing.to_string().contains("sslrootcert /no where cannot be read"), "{missing}");
     }
 
     #[test]

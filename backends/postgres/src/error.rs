@@ -82,6 +82,10 @@ pub(crate) fn of_connecting(error: tokio_postgres::Error, config: &PgConfig) -> 
         return Error::new(kind, format!("cannot connect to {config}: {own}")).with_source(own);
     }
     let says = describe(&error);
+    if let Some(way_out) = distrust(&error) {
+        return Error::new(ErrorKind::Invalid, format!("cannot connect to {config}: {says}; {way_out}"))
+            .with_source(error);
+    }
     let kind = match () {
         () if chain(&error).any(|cause| cause.is::<io::Error>()) => ErrorKind::Unavailable,
         () if says.starts_with("authentication error") || says.starts_with("invalid configuration: password") => {
@@ -121,6 +125,21 @@ pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
         }
     }
     text
+}
+
+/// What to do about a server whose certificate is not trusted: trying again would not help.
+#[cfg(feature = "tls")]
+fn distrust(error: &(dyn StdError + 'static)) -> Option<&'static str> {
+    // An `io::Error` does not give what is in it for its source.
+    let mut inner = chain(error).filter_map(|cause| cause.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref());
+    inner.any(|cause| matches!(cause, rustls::Error::InvalidCertificate(_))).then_some(
+        "name the file of its authority by sslrootcert, and the host as its certificate does, or ask for less by sslmode",
+    )
+}
+
+#[cfg(not(feature = "tls"))]
+fn distrust(_: &(dyn StdError + 'static)) -> Option<&'static str> {
+    None
 }
 
 /// The meaning of an SQLSTATE, and what may be done about it.

@@ -85,6 +85,13 @@
 //! last one ended, and look at everything every two seconds, for what was committed late. Queues with order have no
 //! such mark, and keep no pace under a transaction that is open for hours.
 //!
+//! # TLS
+//!
+//! With the feature `tls`, `sslmode` and `sslrootcert` of a URL mean [what they do](PgConfig::from_url) in `libpq`. A
+//! connector of one's own takes no feature: [`PgConfig::tls`].
+//!
+//! # Poolers
+//!
 //! Statements are unnamed, so that a pooler may give each transaction another connection. `LISTEN` does not work
 //! there: [switch it off](PgQueue::listen), and messages are found by polling.
 //!

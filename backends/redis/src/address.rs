@@ -1,6 +1,7 @@
 //! [`RedisAddress`], a queue or a bus as a URL.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,8 @@ use std::time::Duration;
 use chappe_core::backend::Url;
 use chappe_core::{Error, ErrorKind};
 use redis::Client;
+#[cfg(feature = "tls")]
+use redis::{ConnectionAddr, TlsCertificates};
 
 use crate::{RedisBus, RedisPublisher, RedisQueue};
 
@@ -18,7 +21,8 @@ use crate::{RedisBus, RedisPublisher, RedisQueue};
 /// redis://host?topic=prices
 /// ```
 ///
-/// The path is the number of the database. `rediss` is for TLS, with the feature `tls`.
+/// The path is the number of the database. `rediss` is for TLS, with the feature `tls` (`redis-tls` of `chappe`):
+/// the server's certificate is checked by the authorities of the system, or of `root_cert`.
 ///
 /// | key | | default |
 /// |---|---|---|
@@ -29,6 +33,7 @@ use crate::{RedisBus, RedisPublisher, RedisQueue};
 /// | `wait` | [how long a read waits](RedisQueue::wait) | `5s` |
 /// | `max_len` | [most messages in the queue](RedisPublisher::max_len) | none |
 /// | `dedup_window` | [how long an id is remembered](RedisPublisher::dedup_window) | `5m` |
+/// | `root_cert` | for `rediss`: a file of certificates in PEM of the authorities to trust | the system's |
 /// | `wait_replicas` | [replicas that must have a message](RedisPublisher::wait_replicas), within a second | none |
 ///
 /// Other keys are errors. Neither `Display` nor `Debug` shows user and password.
@@ -59,7 +64,9 @@ impl RedisAddress {
         match url.scheme() {
             "redis" => {}
             "rediss" if cfg!(feature = "tls") => {}
-            "rediss" => return Err(invalid("rediss needs the feature tls")),
+            "rediss" => {
+                return Err(invalid("rediss needs TLS, which is the feature tls of chappe-redis, redis-tls of chappe"));
+            }
             _ => return Err(invalid("it is to begin with redis:// or rediss://")),
         }
         if url.host().is_empty() {
@@ -71,6 +78,10 @@ impl RedisAddress {
             _ => return Err(invalid("its path is to be the number of a database")),
         }
         let client = Client::open(url.place()).map_err(|_| invalid("the client cannot read it"))?;
+        let client = match url.take::<PathBuf>("root_cert")? {
+            Some(path) => trusting(&client, &path).map_err(|wrong| invalid(&wrong))?,
+            None => client,
+        };
         let address = Self {
             client,
             queue: url.take::<String>("queue")?.map(Into::into),
@@ -142,6 +153,24 @@ impl RedisAddress {
     fn invalid(&self, wrong: &str) -> Error {
         Error::new(ErrorKind::Invalid, format!("{} cannot be used: {wrong}", self.shown))
     }
+}
+
+/// A client that trusts the authorities of a file alone.
+#[cfg(feature = "tls")]
+fn trusting(client: &Client, path: &Path) -> Result<Client, String> {
+    let info = client.get_connection_info();
+    if !matches!(info.addr(), ConnectionAddr::TcpTls { .. }) {
+        return Err("root_cert is for rediss".to_owned());
+    }
+    let pem = std::fs::read(path).map_err(|error| format!("root_cert {} cannot be read: {error}", path.display()))?;
+    let trusted = TlsCertificates { client_tls: None, root_cert: Some(pem) };
+    Client::build_with_tls(info.clone(), trusted)
+        .map_err(|error| format!("root_cert {} cannot be used: {error}", path.display()))
+}
+
+#[cfg(not(feature = "tls"))]
+fn trusting(_: &Client, _: &Path) -> Result<Client, String> {
+    Err("root_cert is for rediss, which needs TLS".to_owned())
 }
 
 impl FromStr for RedisAddress {

@@ -3,6 +3,8 @@
 use chappe_core::{Error, ErrorKind};
 use redis::{RedisError, ServerError};
 
+use crate::tls;
+
 /// What a command does, as its errors tell it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
@@ -30,8 +32,8 @@ const PASSING: [&str; 10] = [
     "MISCONF",
     "NOREPLICAS",
     "OOM",
-    "READONLY",
     "TRYAGAIN",
+    "UNBLOCKED",
     "UNKILLABLE",
 ];
 
@@ -45,6 +47,8 @@ pub(crate) fn classify(error: RedisError, call: Call, name: &str, place: &str) -
         Error::new(ErrorKind::PermissionDenied, text)
     } else if error.kind() == redis::ErrorKind::InvalidClientConfig {
         Error::new(ErrorKind::Invalid, format!("cannot {doing} {name}: the client is not configured rightly"))
+    } else if let Some(text) = tls::refusal(&error) {
+        Error::new(ErrorKind::Invalid, format!("cannot {doing} {name}: {place} {text}"))
     } else if error.is_timeout() {
         unsure(Error::new(ErrorKind::Timeout, format!("cannot {doing} {name}: {place} does not answer")), call)
     } else {
@@ -74,7 +78,18 @@ pub(crate) fn unreadable(call: Call, name: &str) -> Error {
 
 /// Whether the stream or its group is gone, as after FLUSHALL.
 pub(crate) fn is_gone(error: &RedisError) -> bool {
-    matches!(error.code(), Some("NOGROUP" | "UNBLOCKED"))
+    match error.code() {
+        Some("NOGROUP") => true,
+        Some("UNBLOCKED") => error.detail().is_some_and(|why| why.contains("no longer exists")),
+        _ => false,
+    }
+}
+
+/// Whether a connection is of no more use: it is lost, or its server was made a replica. Such a server keeps its
+/// connections, and another has its name.
+pub(crate) fn ends_connection(error: &RedisError) -> bool {
+    let replica = matches!(error.code(), Some("READONLY" | "UNBLOCKED"));
+    replica || error.is_unrecoverable_error() || error.is_io_error()
 }
 
 fn of_code(code: &str, detail: Option<&str>, call: Call, name: &str) -> Error {
@@ -92,6 +107,10 @@ fn of_code(code: &str, detail: Option<&str>, call: Call, name: &str) -> Error {
         "WRONGTYPE" => (
             ErrorKind::Invalid,
             format!("cannot {doing} {name}: a key it needs is something else; choose another name"),
+        ),
+        "READONLY" => (
+            ErrorKind::Unavailable,
+            format!("cannot {doing} {name}: the server is a replica; connect to the one it follows"),
         ),
         "OOM" => (ErrorKind::Unavailable, format!("cannot {doing} {name}: the server has no memory left (maxmemory)")),
         code if PASSING.contains(&code) => {

@@ -90,6 +90,7 @@ mod link;
 mod publish;
 mod queue;
 mod script;
+mod tls;
 mod version;
 mod wire;
 

@@ -8,11 +8,12 @@ use std::time::Duration;
 use chappe_core::Error;
 use chappe_core::backend::Status;
 use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, Pipeline, RedisError, Value};
+use redis::{AsyncConnectionConfig, Client, Cmd, ConnectionAddr, Pipeline, RedisError, ServerError, Value};
 
-use crate::error::{CONNECT, Call, classify};
+use crate::error::{CONNECT, Call, classify, ends_connection, of_script, of_server};
 use crate::script::Script;
-use crate::version;
+use crate::tls;
+use crate::version::{self, Run};
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -119,6 +120,25 @@ impl Link {
         }
     }
 
+    /// Converts an error within an answer.
+    pub(crate) fn of_server(&self, error: &ServerError, call: Call) -> Error {
+        self.leave_replica(error.code());
+        of_server(error, call, &self.name)
+    }
+
+    /// Converts the text of an error a script caught.
+    pub(crate) fn of_script(&self, text: &str, call: Call) -> Error {
+        self.leave_replica(text.trim_start_matches('-').split(' ').next().unwrap_or_default());
+        of_script(text, call, &self.name)
+    }
+
+    /// Has the next command make a new connection, if this is how a server that was made a replica refuses.
+    fn leave_replica(&self, code: &str) {
+        if code == "READONLY" {
+            self.reset();
+        }
+    }
+
     pub(crate) fn classify(&self, error: RedisError, call: Call) -> Error {
         classify(error, call, &self.name, &self.place)
     }
@@ -128,8 +148,8 @@ impl Link {
         self.lock().connection = None;
     }
 
-    /// A connection of one's own, whose commands may take as long as they like.
-    pub(crate) async fn dedicated(&self) -> Result<MultiplexedConnection, Error> {
+    /// A connection of one's own, whose commands may take as long as they like, and what it is to.
+    pub(crate) async fn dedicated(&self) -> Result<(MultiplexedConnection, Run), Error> {
         self.connect(None).await
     }
 
@@ -143,7 +163,7 @@ impl Link {
             return Ok(current);
         }
         match self.connect(Some(RESPONSE_TIMEOUT)).await {
-            Ok(connection) => {
+            Ok((connection, _)) => {
                 let epoch = {
                     let mut current = self.lock();
                     current.epoch += 1;
@@ -164,15 +184,18 @@ impl Link {
         }
     }
 
-    async fn connect(&self, response_timeout: Option<Duration>) -> Result<MultiplexedConnection, Error> {
+    async fn connect(&self, response_timeout: Option<Duration>) -> Result<(MultiplexedConnection, Run), Error> {
+        if matches!(self.client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. }) {
+            tls::provide();
+        }
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(response_timeout)
             .set_pipeline_buffer_size(PIPELINE_BUFFER);
         let connecting = Box::pin(self.client.get_multiplexed_async_connection_with_config(&config));
         let mut connection = connecting.await.map_err(|error| self.classify(error, CONNECT))?;
-        version::check(&mut connection, &self.name, &self.place).await?;
-        Ok(connection)
+        let run = version::check(&mut connection, &self.name, &self.place).await?;
+        Ok((connection, run))
     }
 
     fn current(&self) -> Option<(u64, MultiplexedConnection)> {
@@ -182,7 +205,7 @@ impl Link {
 
     /// Gives a connection up that has failed.
     fn note(&self, epoch: u64, error: Option<&RedisError>) {
-        let Some(error) = error.filter(|error| error.is_unrecoverable_error() || error.is_io_error()) else { return };
+        let Some(error) = error.filter(|error| ends_connection(error)) else { return };
         let mut current = self.lock();
         if current.epoch == epoch && current.connection.take().is_some() {
             drop(current);

@@ -8,7 +8,7 @@ use chappe_core::backend::{Backend, Delay, Outgoing, PublishCapabilities, Publis
 use chappe_core::{Batched, Error, ErrorKind, MessageId, Published};
 use redis::{Client, Pipeline, Value};
 
-use crate::error::{PUBLISH, of_script, of_server, unreadable};
+use crate::error::{PUBLISH, unreadable};
 use crate::keys::Keys;
 use crate::limit::{MAX_ATTRIBUTES, MAX_BATCH, MAX_BATCH_BYTES, MAX_MESSAGE_BYTES};
 use crate::link::Link;
@@ -145,7 +145,7 @@ impl Inner {
         let missing = answers.1;
         for (entry, answer) in batch.iter_mut().zip(answers.0) {
             entry.result = match answer {
-                Value::ServerError(error) => PublishResult::Failed(of_server(&error, PUBLISH, self.link.name())),
+                Value::ServerError(error) => PublishResult::Failed(self.link.of_server(&error, PUBLISH)),
                 answer => self.accept(text(answer), false, missing),
             };
         }
@@ -185,7 +185,7 @@ impl Inner {
         let results = match answers.pop() {
             Some(Value::Array(results)) if results.len() == batch.len() => results,
             Some(Value::ServerError(error)) => {
-                return Err(of_server(&error, PUBLISH, self.link.name()));
+                return Err(self.link.of_server(&error, PUBLISH));
             }
             _ => return Err(self.lost(batch, unreadable(PUBLISH, self.link.name()))),
         };
@@ -233,9 +233,7 @@ impl Inner {
                 );
                 PublishResult::Failed(Error::new(ErrorKind::Unavailable, text))
             }
-            Some(3) => {
-                PublishResult::Failed(of_script(&said.and_then(text).unwrap_or_default(), PUBLISH, self.link.name()))
-            }
+            Some(3) => PublishResult::Failed(self.link.of_script(&said.and_then(text).unwrap_or_default(), PUBLISH)),
             _ => PublishResult::Failed(unreadable(PUBLISH, self.link.name())),
         }
     }

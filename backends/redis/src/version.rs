@@ -12,9 +12,12 @@ const OLDEST: (u32, u32) = (6, 2);
 /// How long the server may take to say what it is.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// What tells a server from one that is elsewhere or was started again, if it says.
+pub(crate) type Run = Option<String>;
+
 /// Refuses servers that are too old or of several nodes, before they are asked for anything. One that does not
 /// tell what it is, for want of rights, is taken as it is.
-pub(crate) async fn check(connection: &mut MultiplexedConnection, name: &str, place: &str) -> Result<(), Error> {
+pub(crate) async fn check(connection: &mut MultiplexedConnection, name: &str, place: &str) -> Result<Run, Error> {
     let mut info = cmd("INFO");
     info.arg("server");
     let answer = tokio::time::timeout(PATIENCE, connection.send_packed_command(&info)).await.map_err(|_| {
@@ -26,13 +29,18 @@ pub(crate) async fn check(connection: &mut MultiplexedConnection, name: &str, pl
         Err(error) if error.code() != Some("NOPERM") && error.code() != Some("ERR") => {
             return Err(classify(error, CONNECT, name, place));
         }
-        _ => return Ok(()),
+        _ => return Ok(None),
     };
-    judge(&text, name, place)
+    judge(&text, name, place)?;
+    Ok(field(&text, "run_id").map(ToOwned::to_owned))
+}
+
+fn field<'a>(info: &'a str, wanted: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.trim_end().strip_prefix(wanted)?.strip_prefix(':'))
 }
 
 fn judge(info: &str, name: &str, place: &str) -> Result<(), Error> {
-    let field = |wanted: &str| info.lines().find_map(|line| line.trim_end().strip_prefix(wanted)?.strip_prefix(':'));
+    let field = |wanted: &str| field(info, wanted);
     if let Some(version) = field("redis_version") {
         let mut parts = version.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
         if (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) < OLDEST {

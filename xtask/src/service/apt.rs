@@ -11,6 +11,9 @@ use anyhow::{Context, Result, bail};
 /// Asked by packages with daemons whether to start them.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
+/// What Debian signs with.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
 /// apt installs one thing at a time.
 static TURN: Mutex<()> = Mutex::new(());
 
@@ -29,10 +32,41 @@ pub(super) fn install(packages: &[&str]) -> Result<()> {
     result
 }
 
+/// Unpacks packages of a suite of Debian into a folder, and installs nothing. Anybody may.
+pub(super) fn unpack(folder: &Path, suite: &str, packages: &[&str]) -> Result<()> {
+    println!("unpacking {} of {suite}", packages.join(" "));
+    // What apt knows and keeps is apart from the system's.
+    let state = folder.join("apt");
+    fs::create_dir_all(state.join("lists/partial"))?;
+    fs::create_dir_all(state.join("cache/archives/partial"))?;
+    let source = state.join("source.list");
+    fs::write(&source, format!("deb [signed-by={KEYRING}] http://deb.debian.org/debian {suite} main\n"))?;
+    let own = [
+        format!("Dir::Etc::SourceList={}", source.display()),
+        "Dir::Etc::SourceParts=/dev/null".to_owned(),
+        format!("Dir::State::Lists={}/lists", state.display()),
+        format!("Dir::Cache={}/cache", state.display()),
+    ];
+    let own: Vec<&str> = own.iter().flat_map(|option| ["-o", option]).collect();
+    apt_in(folder, &[&own[..], &["update"]].concat())?;
+    apt_in(folder, &[&own[..], &["download"], packages].concat())?;
+    for archive in fs::read_dir(folder)?.flatten().filter(|file| file.path().extension().is_some_and(|e| e == "deb")) {
+        let status = Command::new("dpkg").arg("-x").arg(archive.path()).arg(folder).status();
+        if !status.context("cannot start dpkg")?.success() {
+            bail!("dpkg cannot unpack {}", archive.path().display());
+        }
+    }
+    Ok(())
+}
+
 fn apt(arguments: &[&str]) -> Result<()> {
+    apt_in(Path::new("/"), arguments)
+}
+
+fn apt_in(folder: &Path, arguments: &[&str]) -> Result<()> {
     let mut command = Command::new("apt-get");
     command.args(["--quiet", "-o", "DPkg::Lock::Timeout=300"]).args(arguments);
-    let output = command.env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()).output();
+    let output = command.current_dir(folder).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()).output();
     let output = output.context("cannot start apt-get")?;
     if !output.status.success() {
         let wrote = String::from_utf8_lossy(&output.stderr);

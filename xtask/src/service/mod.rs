@@ -16,10 +16,12 @@ mod command;
 mod interrupt;
 mod localstack;
 mod ministack;
+mod pgbouncer;
 mod postgres;
 mod pubsub;
 mod redis;
 mod server;
+mod valkey;
 mod venv;
 
 pub(crate) use command::run;
@@ -27,7 +29,15 @@ pub(crate) use interrupt::Interrupt;
 pub(crate) use server::{Problem, Running};
 
 /// All there are.
-const ALL: [Service; 5] = [ministack::SERVICE, localstack::SERVICE, postgres::SERVICE, redis::SERVICE, pubsub::SERVICE];
+const ALL: [Service; 7] = [
+    ministack::SERVICE,
+    localstack::SERVICE,
+    postgres::SERVICE,
+    pgbouncer::SERVICE,
+    redis::SERVICE,
+    valkey::SERVICE,
+    pubsub::SERVICE,
+];
 
 /// A kind of server.
 pub(crate) struct Service {

@@ -13,18 +13,21 @@ use super::{Service, Site, apt};
 /// The oldest first, so that the newest is found last.
 const FOLDER: &str = "/usr/lib/postgresql";
 
-/// Makes the cluster, and stops the server fast: by its own rules it would wait for clients to leave. The
-/// server refuses to be root, so that root becomes somebody else first.
-const SCRIPT: &str = r#"
+/// The server refuses to be root, so that root becomes somebody else first, and a script begins anew.
+const PRELUDE: &str = r#"
 if [ "$(id -u)" = 0 ]; then
     user=nobody; id -u postgres >/dev/null 2>&1 && user=postgres
     chown "$user" "$DATA"
     exec setpriv --reuid "$user" --regid "$(id -g "$user")" --clear-groups --pdeathsig TERM sh -c "$SCRIPT"
 fi
 set -e
+"$BIN/initdb" -D "$DATA/cluster" -U postgres -A trust -E UTF8 --no-locale -N >/dev/null
+"#;
+
+/// Stops the server fast: by its own rules it would wait for clients to leave.
+const SCRIPT: &str = r#"
 child=
 trap 'kill -INT $child; wait $child' TERM INT
-"$BIN/initdb" -D "$DATA/cluster" -U postgres -A trust -E UTF8 --no-locale -N >/dev/null
 "$BIN/postgres" -D "$DATA/cluster" -p "$PORT" -k "$DATA" -c listen_addresses=127.0.0.1 -c max_connections=300 &
 child=$!
 wait $child
@@ -44,7 +47,7 @@ pub(super) const SERVICE: Service = Service {
     settings,
 };
 
-fn install(_: &Path) -> Result<()> {
+pub(super) fn install(_: &Path) -> Result<()> {
     if binaries().is_none() {
         apt::install(&["postgresql"])?;
     }
@@ -52,14 +55,20 @@ fn install(_: &Path) -> Result<()> {
 }
 
 fn command(site: &Site<'_>) -> Command {
+    script(site, SCRIPT)
+}
+
+/// Makes a cluster in the folder of a site and goes on with `rest`, as somebody the server accepts.
+pub(super) fn script(site: &Site<'_>, rest: &str) -> Command {
+    let script = [PRELUDE, rest].concat();
     let mut command = Command::new("sh");
-    command.args(["-c", SCRIPT]).current_dir(site.data).env("SCRIPT", SCRIPT);
+    command.args(["-c", &script]).current_dir(site.data).env("SCRIPT", &script);
     command.env("BIN", binaries().unwrap_or_default()).env("DATA", site.data).env("PORT", site.port.to_string());
     command
 }
 
 /// It accepts connections for a while before it serves them, and says so in its first byte.
-fn ready(port: u16) -> bool {
+pub(super) fn ready(port: u16) -> bool {
     let hello = || -> std::io::Result<u8> {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         stream.set_read_timeout(Some(Duration::from_secs(1)))?;
@@ -74,7 +83,7 @@ fn ready(port: u16) -> bool {
     hello().is_ok_and(|answer| answer == b'R')
 }
 
-fn url(port: u16) -> String {
+pub(super) fn url(port: u16) -> String {
     format!("postgres://postgres@127.0.0.1:{port}/postgres")
 }
 

@@ -34,14 +34,18 @@ fn install(_: &Path) -> Result<()> {
 }
 
 fn command(site: &Site<'_>) -> Command {
-    let mut command = Command::new(program().unwrap_or_else(|| PROGRAMS[0].into()));
+    serve(&program().unwrap_or_else(|| PROGRAMS[0].into()), site)
+}
+
+pub(super) fn serve(program: &Path, site: &Site<'_>) -> Command {
+    let mut command = Command::new(program);
     command.current_dir(site.data).args(["--bind", "127.0.0.1", "--port", &site.port.to_string(), "--dir"]);
     // Every write is in a file, and no snapshots of it are made.
     command.arg(site.data).args(["--save", "", "--appendonly", "yes", "--daemonize", "no"]);
     command
 }
 
-fn url(port: u16) -> String {
+pub(super) fn url(port: u16) -> String {
     format!("redis://127.0.0.1:{port}")
 }
 
@@ -52,7 +56,11 @@ fn settings(_: &str) -> Vec<(&'static str, String)> {
 
 /// The first of the programs on the path.
 fn program() -> Option<PathBuf> {
+    PROGRAMS.iter().find_map(|name| on_path(name))
+}
+
+/// Where the path has a program.
+pub(super) fn on_path(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
-    let folders: Vec<_> = env::split_paths(&path).collect();
-    PROGRAMS.iter().find_map(|name| folders.iter().map(|folder| folder.join(name)).find(|file| file.is_file()))
+    env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }

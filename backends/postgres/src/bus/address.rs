@@ -6,6 +6,7 @@ use chappe_core::Error;
 use chappe_core::backend::Url;
 
 use super::PgBus;
+use crate::address::place;
 use crate::{PgConfig, PgStore};
 
 impl PgBus {
@@ -20,10 +21,15 @@ impl PgBus {
     /// | `spill_retention` | how long large messages are [kept](Self::spill_retention), like `2m` |
     /// | `application_name` | what connections are called in `pg_stat_activity` |
     ///
+    /// Beside these there are those of the client, such as `connect_timeout`, and those of
+    /// [TLS](PgConfig::from_url), `sslmode` and `sslrootcert`. `direct_url` has its own.
+    ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`](chappe_core::ErrorKind::Invalid): the URL, one of its options or the value of
-    /// one makes no sense, or there is no topic.
+    /// - [`ErrorKind::Invalid`](chappe_core::ErrorKind::Invalid): the URL, one of its options or the value of one
+    ///   makes no sense, or there is no topic.
+    /// - [`ErrorKind::Unsupported`](chappe_core::ErrorKind::Unsupported): it asks for TLS, and the feature `tls` is
+    ///   off.
     pub fn from_url(url: &str) -> Result<Self, Error> {
         let mut url = Url::parse(url)?;
         let topic: Option<String> = url.take("topic")?;
@@ -31,20 +37,25 @@ impl PgBus {
         let direct: Option<String> = url.take("direct_url")?;
         let retention: Option<Duration> = url.duration("spill_retention")?;
         let name: Option<String> = url.take("application_name")?;
+        let place = place(&mut url)?;
         url.finish()?;
         let topic = topic.filter(|topic| !topic.is_empty());
         let topic = topic.ok_or_else(|| url.invalid("it names no topic, as in ?topic=prices"))?;
-        let named = |config: PgConfig| match &name {
-            Some(name) => config.application_name(name.as_str()),
-            None => config,
+        let config = |url: &str| {
+            let config = PgConfig::from_url(url)?;
+            config.check()?;
+            Ok::<_, Error>(match &name {
+                Some(name) => config.application_name(name.as_str()),
+                None => config,
+            })
         };
-        let mut store = PgStore::new(named(PgConfig::from_url(url.place())?));
+        let mut store = PgStore::new(config(&place)?);
         if let Some(schema) = schema {
             store = store.schema(&schema)?;
         }
         let mut bus = Self::new(&store, topic);
         if let Some(direct) = direct {
-            bus = bus.direct(named(PgConfig::from_url(&direct)?));
+            bus = bus.direct(config(&direct)?);
         }
         if let Some(retention) = retention {
             bus = bus.spill_retention(retention);

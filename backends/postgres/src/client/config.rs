@@ -9,6 +9,7 @@ use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{Config, NoTls, Socket};
 
 use super::drive::{Connector, connector};
+use super::ssl::Ssl;
 
 /// How long a connection may take, where the configuration does not say.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -34,6 +35,8 @@ const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(5), Duration::
 pub struct PgConfig {
     config: Config,
     connector: Connector,
+    /// Whether TLS is asked for and there is none.
+    lacks_tls: bool,
 }
 
 impl PgConfig {
@@ -54,24 +57,52 @@ impl PgConfig {
         if config.get_application_name().is_none() {
             config.application_name("chappe");
         }
-        Self { config, connector: connector(NoTls) }
+        Self { config, connector: connector(NoTls), lacks_tls: false }
     }
 
     /// Connects by a URL or a string of `key=value` pairs, as `psql` takes them.
     ///
+    /// With the feature `tls` (`postgres-tls` of `chappe`) there is TLS as `sslmode` asks for it:
+    ///
+    /// | `sslmode` | encrypted | the server is |
+    /// |---|---|---|
+    /// | `disable` | no | whoever answers |
+    /// | `prefer`, the default | if the server can | whoever answers |
+    /// | `require` | yes | whoever answers; with `sslrootcert`, as `verify-ca` |
+    /// | `verify-ca` | yes | who has a certificate of an authority |
+    /// | `verify-full` | yes | who has one for the host of the URL |
+    ///
+    /// Authorities are those of the system, or of the PEM file `sslrootcert=/path`, which is read now. `verify-ca`,
+    /// `verify-full` and `sslrootcert` are for URLs. Without the feature, what needs TLS can connect only with a
+    /// connector of yours, given to [`tls`](Self::tls).
+    ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`]: the URL makes no sense.
+    /// [`ErrorKind::Invalid`]: the URL makes no sense, or there are no authorities to trust.
     pub fn from_url(url: &str) -> Result<Self, Error> {
+        let (ssl, url) = Ssl::take(url)?;
         // Its errors name keys, never values.
-        let config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
+        let mut config: Config = url.parse().map_err(|error: tokio_postgres::Error| {
             let text = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
             Error::new(ErrorKind::Invalid, format!("not a PostgreSQL URL: {text}"))
         })?;
-        Ok(Self::new(&config))
+        let ssl = ssl.unwrap_or_else(|| Ssl::of_config(&config));
+        ssl.apply(&mut config);
+        Self::new(&config).by(&ssl)
     }
 
-    /// Connects with TLS, by the `sslmode` of the configuration.
+    #[cfg(feature = "tls")]
+    fn by(self, ssl: &Ssl) -> Result<Self, Error> {
+        Ok(Self { connector: super::tls::connect(ssl)?, ..self })
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn by(self, ssl: &Ssl) -> Result<Self, Error> {
+        Ok(Self { lacks_tls: ssl.is_required(), ..self })
+    }
+
+    /// Connects with TLS by a connector of yours, by the `sslmode` of the configuration. What servers it trusts is
+    /// its own affair, so that `verify-ca` and `verify-full` are `require` to it.
     #[must_use]
     pub fn tls<T>(mut self, tls: T) -> Self
     where
@@ -81,6 +112,7 @@ impl PgConfig {
         <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
     {
         self.connector = connector(tls);
+        self.lacks_tls = false;
         self
     }
 
@@ -89,6 +121,22 @@ impl PgConfig {
     pub fn application_name(mut self, name: impl Into<String>) -> Self {
         self.config.application_name(name);
         self
+    }
+
+    /// Whether it can connect as it was asked to.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unsupported`]: it takes TLS, which was not built in.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.lacks_tls {
+            let text = format!(
+                "cannot connect to {self}: its sslmode takes TLS; build with the feature tls of chappe-postgres, \
+                 postgres-tls of chappe, or give a connector of yours to `PgConfig::tls`"
+            );
+            return Err(Error::new(ErrorKind::Unsupported, text));
+        }
+        Ok(())
     }
 
     pub(super) fn config(&self) -> &Config {
@@ -136,6 +184,24 @@ mod tests {
 
         assert!(!shown.contains("hunter2") && !shown.contains("user"), "{shown}");
         assert!(shown.starts_with("postgres://a:1,b:2/db "), "{shown}");
+    }
+
+    #[test]
+    #[cfg(not(feature = "tls"))]
+    fn tls_that_was_not_built_in_is_refused_unless_there_is_a_connector() {
+        for mode in ["require", "verify-ca", "verify-full&sslrootcert=/ca.pem"] {
+            let config = PgConfig::from_url(&format!("postgres://user:hunter2@h/db?sslmode={mode}")).unwrap();
+
+            let error = config.check().unwrap_err();
+
+            assert_eq!(error.kind(), ErrorKind::Unsupported);
+            assert!(error.to_string().contains("feature tls of chappe-postgres, postgres-tls of chappe"), "{error}");
+            assert!(!error.to_string().contains("hunter2"), "{error}");
+            config.tls(NoTls).check().unwrap();
+        }
+        for query in ["", "?sslmode=disable", "?sslmode=prefer"] {
+            PgConfig::from_url(&format!("postgres://h/db{query}")).unwrap().check().unwrap();
+        }
     }
 
     #[test]

@@ -5,6 +5,9 @@ mod config;
 mod drive;
 mod link;
 mod session;
+mod ssl;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub(crate) use backoff::Backoff;
 pub use config::PgConfig;

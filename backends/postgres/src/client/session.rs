@@ -39,6 +39,7 @@ impl Session {
         config: &PgConfig,
         notified: impl FnMut(Notification) + Send + 'static,
     ) -> Result<Self, Error> {
+        config.check()?;
         let connecting = (config.connector())(config.config().clone());
         let (client, connection) = timeout(ANSWER, connecting)
             .await

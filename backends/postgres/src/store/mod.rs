@@ -48,9 +48,12 @@ impl PgStore {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`]: the URL makes no sense.
+    /// - [`ErrorKind::Invalid`]: the URL makes no sense.
+    /// - [`ErrorKind::Unsupported`]: it asks for TLS, and the feature `tls` is off.
     pub fn from_url(url: &str) -> Result<Self, Error> {
-        Ok(Self::new(PgConfig::from_url(url)?))
+        let config = PgConfig::from_url(url)?;
+        config.check()?;
+        Ok(Self::new(config))
     }
 
     /// Chooses another schema.

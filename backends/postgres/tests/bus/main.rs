@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests are not seen as tests")]
 
 #[path = "../server/cluster.rs"]
+#[expect(dead_code, reason = "the tests of queues use all of it")]
 mod cluster;
 mod conformance;
 mod faults;

@@ -14,7 +14,7 @@ use super::hub::{Hub, closed};
 use super::listener;
 use super::payload::seal;
 use super::subscription::RedisSubscription;
-use crate::error::{PUBLISH, of_server, unreadable};
+use crate::error::{PUBLISH, unreadable};
 use crate::limit::{MAX_ATTRIBUTES, MAX_BATCH, MAX_BATCH_BYTES, MAX_BUS_MESSAGE_BYTES};
 use crate::link::Link;
 
@@ -117,7 +117,7 @@ impl Handle {
                 let id: MessageId = entry.message.id().cloned().unwrap_or_else(|| mark.id());
                 PublishResult::Accepted(Published::new(Some(id)))
             }
-            Value::ServerError(error) => PublishResult::Failed(of_server(error, PUBLISH, self.link.name())),
+            Value::ServerError(error) => PublishResult::Failed(self.link.of_server(error, PUBLISH)),
             _ => PublishResult::Failed(unreadable(PUBLISH, self.link.name())),
         }
     }

@@ -141,18 +141,18 @@ impl Hub {
     }
 
     /// The session is subscribed to these channels: whoever was before learns that it may have missed
-    /// something, and whoever waits for it is subscribed.
-    pub(super) fn confirm(&self, channels: &BTreeSet<Arc<str>>) {
+    /// something.
+    pub(super) fn find(&self, channels: &BTreeSet<Arc<str>>) {
         let mut woken = Vec::new();
         let mut topics = self.lock();
-        for (name, topic) in &mut topics.by_name {
-            if channels.contains(name) {
-                topic.find(&mut woken);
-                topic.subscribed = true;
-            }
-        }
+        topics.of(channels).for_each(|topic| topic.find(&mut woken));
         drop(topics);
         wake(woken);
+    }
+
+    /// The session is subscribed to these channels: whoever waits for that is subscribed.
+    pub(super) fn confirm(&self, channels: &BTreeSet<Arc<str>>) {
+        self.lock().of(channels).for_each(|topic| topic.subscribed = true);
         self.progress.made();
     }
 
@@ -196,6 +196,12 @@ impl Hub {
 
     fn lock(&self) -> MutexGuard<'_, Topics> {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Topics {
+    fn of<'a>(&'a mut self, channels: &'a BTreeSet<Arc<str>>) -> impl Iterator<Item = &'a mut Topic> {
+        self.by_name.iter_mut().filter(|(name, _)| channels.contains(*name)).map(|(_, topic)| topic)
     }
 }
 

@@ -77,7 +77,11 @@ impl Session<'_> {
         let drain = Drain(tokio::spawn(drain(Arc::clone(hub), hub.begin(), stream)));
         let mut session = Session { hub, link, sink, channels: BTreeSet::new(), drain };
         session.change().await?;
+        // In this order: whoever is told of the connection finds everything subscribed, and whoever has
+        // subscribed finds the connection in the status.
+        hub.find(&session.channels);
         hub.status.up();
+        hub.confirm(&session.channels);
         Ok(session)
     }
 
@@ -90,7 +94,10 @@ impl Session<'_> {
                     let text = format!("cannot receive from {}: {} has ended the connection", self.link.name(), self.link.place());
                     return Err(Error::new(ErrorKind::Unavailable, text));
                 }
-                () = self.hub.changed.notified() => self.change().await?,
+                () = self.hub.changed.notified() => {
+                    self.change().await?;
+                    self.hub.confirm(&self.channels);
+                }
                 () = tokio::time::sleep_until(ping) => {
                     answered(self.link, self.sink.ping::<redis::Value>()).await?;
                     ping = Instant::now() + PING;
@@ -114,7 +121,6 @@ impl Session<'_> {
             answered(self.link, self.sink.unsubscribe(names)).await?;
             self.channels.retain(|name| !some.contains(name));
         }
-        self.hub.confirm(&self.channels);
         Ok(())
     }
 }

@@ -11,7 +11,8 @@ use redis::{Cmd, RedisError, Value, cmd};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::shared::Shared;
-use crate::error::{FETCH, is_gone};
+use crate::error::{FETCH, ends_connection, is_gone};
+use crate::version::Run;
 use crate::wire::{Entry, EntryId, entries, int, millis};
 
 /// How much longer than it should an answer may take before the connection is given up.
@@ -34,13 +35,20 @@ pub(super) struct Reader {
     /// Whether there may be such entries.
     behind: bool,
     /// The connection that was given up, should the server still read for it.
-    orphan: Option<i64>,
+    orphan: Option<Orphan>,
     leads: bool,
 }
 
 struct Connection {
     connection: MultiplexedConnection,
     id: i64,
+    run: Run,
+}
+
+/// A connection by its number, which another server has given to somebody else.
+struct Orphan {
+    id: i64,
+    run: Run,
 }
 
 struct Reading {
@@ -83,20 +91,20 @@ impl Reader {
             return Ok(());
         }
         let link = &self.shared.link;
-        if let Some(id) = self.orphan {
+        let connecting = link.dedicated().await.inspect_err(|error| link.status.down(error));
+        let (mut connection, run) = connecting?;
+        if let Some(orphan) = self.orphan.as_ref().filter(|orphan| orphan.run == run) {
             // Where that is not allowed, what the old read still takes comes back when its lease is over.
             let mut kill = cmd("CLIENT");
-            kill.arg("KILL").arg("ID").arg(id);
-            let _ = link.raw(&kill).await?;
-            self.orphan = None;
+            kill.arg("KILL").arg("ID").arg(orphan.id);
+            let _ = ask(&self.shared, &mut connection, &kill).await?;
         }
-        let connecting = link.dedicated().await.inspect_err(|error| link.status.down(error));
-        let mut connection = connecting?;
+        self.orphan = None;
         let mut id = cmd("CLIENT");
         id.arg("ID");
         let id = ask(&self.shared, &mut connection, &id).await?.as_ref().ok().and_then(int).unwrap_or(0);
         make_group(&self.shared, &mut connection).await?;
-        self.connection = Some(Connection { connection, id });
+        self.connection = Some(Connection { connection, id, run });
         if !std::mem::replace(&mut self.leads, true) {
             link.lead();
         }
@@ -148,7 +156,7 @@ impl Reader {
             }
             Ok(Err(error)) if is_gone(&error) => self.begin_anew(sent).await,
             Ok(Err(error)) => {
-                let unusable = error.is_unrecoverable_error() || error.is_io_error();
+                let unusable = ends_connection(&error);
                 let error = self.shared.link.classify(error, FETCH);
                 if unusable {
                     self.give_up(&error);
@@ -214,8 +222,11 @@ impl Reader {
     }
 
     fn give_up(&mut self, error: &Error) {
-        self.orphan = self.connection.take().map(|connection| connection.id).filter(|id| *id != 0);
+        let orphan = self.connection.take().map(|Connection { id, run, .. }| Orphan { id, run });
+        self.orphan = orphan.filter(|orphan| orphan.id != 0);
         self.behind = true;
+        // What else is connected to that server is likely to be lost as well.
+        self.shared.link.reset();
         self.shared.link.status.down(error);
     }
 }

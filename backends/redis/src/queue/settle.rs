@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::receipt::RedisReceipt;
 use super::shared::Shared;
-use crate::error::{SETTLE, of_script};
+use crate::error::SETTLE;
 use crate::limit::MAX_SETTLE;
 use crate::script;
 use crate::wire::{LONGEST_ID, int, millis, number, text};
@@ -97,7 +97,7 @@ impl Shared {
         if error.contains("NOGROUP") {
             return SettleResult::Lost;
         }
-        SettleResult::Failed(of_script(error, SETTLE, self.link.name()))
+        SettleResult::Failed(self.link.of_script(error, SETTLE))
     }
 }
 

@@ -80,6 +80,14 @@ impl Life {
         self.left.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
+    /// Of those that were looked for these are still there; the others need not be looked for again.
+    fn remain(&self, sought: &[Arc<str>], there: &HashSet<String>) {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in sought.iter().filter(|name| !there.contains(&***name)) {
+            left.remove(name);
+        }
+    }
+
     fn is_kept(&self) -> bool {
         self.keepers.load(Ordering::Acquire) > 0
     }
@@ -159,9 +167,13 @@ impl Shared {
     pub(super) async fn remove_consumers(&self, idle: Duration) -> Result<(), Error> {
         let mut command = script::LEAVE.run(&[&self.keys.stream]);
         command.arg(&*self.options.group).arg(crate::wire::millis(idle));
-        for name in self.life.left() {
-            command.arg(&*name);
+        let sought = self.life.left();
+        for name in &sought {
+            command.arg(&**name);
         }
-        self.link.script(&script::LEAVE, &command, CHANGE).await.map(drop)
+        let answer = self.link.script(&script::LEAVE, &command, CHANGE).await?;
+        let Value::Array(there) = answer else { return Err(self.unreadable(CHANGE)) };
+        self.life.remain(&sought, &there.into_iter().filter_map(text).collect());
+        Ok(())
     }
 }

@@ -8,10 +8,13 @@ use chappe_core::backend::Broadcast;
 use chappe_core::{DynBroadcast, Error, ErrorKind};
 use chappe_redis::RedisBus;
 
-use crate::support::{address, client_of};
+use crate::support::{address_of, client_of};
 
-/// Makes a bus of type `B` of every handle.
-struct Redis<F>(F);
+/// Makes a bus of type `B` of every handle on the server that a variable names.
+struct Redis<F>(&'static str, F);
+
+const REDIS: &str = "CHAPPE_TEST_REDIS";
+const VALKEY: &str = "CHAPPE_TEST_VALKEY";
 
 impl<B, F> BroadcastHarness for Redis<F>
 where
@@ -21,10 +24,11 @@ where
     type Bus = B;
 
     async fn bus(&self, topic: &str) -> Result<BusFixture<B>, Error> {
-        let relay = Relay::to(address()).await.map_err(|error| Error::new(ErrorKind::Other, error.to_string()))?;
+        let relay =
+            Relay::to(address_of(self.0)).await.map_err(|error| Error::new(ErrorKind::Other, error.to_string()))?;
         let relay = Arc::new(relay);
         let first = RedisBus::new(&client_of(relay.addr()), topic);
-        let wrap = self.0;
+        let wrap = self.1;
         let disconnect = move || {
             relay.cut();
             std::future::ready(())
@@ -47,11 +51,17 @@ where
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Redis: run by cargo xtask test"]
 async fn the_bus_conforms() {
-    run_broadcast(&Redis(|bus| bus)).await;
+    run_broadcast(&Redis(REDIS, |bus| bus)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Redis: run by cargo xtask test"]
 async fn the_erased_bus_conforms() {
-    run_broadcast(&Redis(DynBroadcast::new)).await;
+    run_broadcast(&Redis(REDIS, DynBroadcast::new)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Valkey: run by cargo xtask test"]
+async fn the_bus_conforms_on_valkey() {
+    run_broadcast(&Redis(VALKEY, |bus| bus)).await;
 }

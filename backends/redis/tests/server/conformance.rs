@@ -7,7 +7,7 @@ use chappe_conformance::{Erased, Faults, Fixture, FixtureOf, Harness, Relay, Set
 use chappe_core::{Error, ErrorKind};
 use chappe_redis::{RedisPublisher, RedisQueue, RedisTopic};
 
-use crate::support::{Own, address, client_of};
+use crate::support::{Own, address_of, client_of};
 
 /// What no queue behind a network passes.
 const WEIGHTS: (&str, &str) = (
@@ -15,8 +15,11 @@ const WEIGHTS: (&str, &str) = (
     "a round trip takes longer than the handlers of the case, so that the heavier queue runs dry meanwhile",
 );
 
-/// Queues of the server, behind a relay that breaks connections.
-struct Shared;
+/// Queues of the server that a variable names, behind a relay that breaks connections.
+struct Shared(&'static str);
+
+const REDIS: Shared = Shared("CHAPPE_TEST_REDIS");
+const VALKEY: Shared = Shared("CHAPPE_TEST_VALKEY");
 
 /// Queues of a server of their own, that is killed and started again.
 struct Killed;
@@ -27,7 +30,8 @@ impl Harness for Shared {
     type Topic = RedisTopic;
 
     async fn queue(&self, setup: &Setup) -> Result<FixtureOf<Self>, Error> {
-        let relay = Relay::to(address()).await.map_err(|error| Error::new(ErrorKind::Other, error.to_string()))?;
+        let relay =
+            Relay::to(address_of(self.0)).await.map_err(|error| Error::new(ErrorKind::Other, error.to_string()))?;
         let relay = Arc::new(relay);
         let cut = Arc::clone(&relay);
         let faults = Faults::new().disconnect(move || {
@@ -112,13 +116,19 @@ fn fixture(address: std::net::SocketAddr, setup: &Setup) -> FixtureOf<Shared> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Redis: run by cargo xtask test"]
 async fn queues_conform() {
-    run_all(&Shared).await;
+    run_all(&REDIS).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Redis: run by cargo xtask test"]
 async fn erased_queues_conform() {
-    run_all(&Erased(Shared)).await;
+    run_all(&Erased(REDIS)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Valkey: run by cargo xtask test"]
+async fn queues_on_valkey_conform() {
+    run_all(&VALKEY).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,5 +4,8 @@
 mod broadcast;
 mod bus;
 mod conformance;
+mod failover;
 mod rows;
 mod support;
+#[cfg(feature = "tls")]
+mod tls;

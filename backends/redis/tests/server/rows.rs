@@ -17,19 +17,17 @@ use redis::{Value, cmd};
 use tokio::time::{Instant, sleep, timeout};
 use tower::service_fn;
 
-use crate::support::{Own, address, client, client_of, fresh_name, run};
+use crate::support::{Own, PATIENCE, address, client, client_of, fresh_name, run};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// How long anything that must come may take.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Names the queue a child is to hold messages of.
 const CHILD: &str = "CHAPPE_CHILD_QUEUE";
 
-async fn consumer(queue: &RedisQueue) -> RedisConsumer {
+pub(crate) async fn consumer(queue: &RedisQueue) -> RedisConsumer {
     queue.consume(ConsumeOptions::new(StopToken::never(), 1000.try_into().unwrap())).await.unwrap()
 }
 
-async fn take(consumer: &mut RedisConsumer, count: usize) -> Vec<Delivery<RedisReceipt>> {
+pub(crate) async fn take(consumer: &mut RedisConsumer, count: usize) -> Vec<Delivery<RedisReceipt>> {
     let mut all = Vec::new();
     timeout(PATIENCE, async {
         while all.len() < count {
@@ -41,23 +39,23 @@ async fn take(consumer: &mut RedisConsumer, count: usize) -> Vec<Delivery<RedisR
     all
 }
 
-async fn settle(queue: &RedisQueue, receipt: RedisReceipt, action: Action) -> SettleResult {
+pub(crate) async fn settle(queue: &RedisQueue, receipt: RedisReceipt, action: Action) -> SettleResult {
     let mut batch = [Settlement::new(receipt, action)];
     queue.settle(&mut batch).await.unwrap();
     let [entry] = batch;
     entry.result
 }
 
-async fn ack(queue: &RedisQueue, delivery: &Delivery<RedisReceipt>) {
+pub(crate) async fn ack(queue: &RedisQueue, delivery: &Delivery<RedisReceipt>) {
     assert!(matches!(settle(queue, delivery.receipt, Action::Ack).await, SettleResult::Done));
 }
 
-async fn publish_numbers(queue: &RedisQueue, count: usize) {
+pub(crate) async fn publish_numbers(queue: &RedisQueue, count: usize) {
     let results = queue.topic().publish_all((0..count).map(|number| number.to_string())).await;
     assert!(results.iter().all(Result::is_ok));
 }
 
-fn body(message: &Message) -> String {
+pub(crate) fn body(message: &Message) -> String {
     String::from_utf8(message.body().to_vec()).unwrap()
 }
 
@@ -258,6 +256,40 @@ async fn closing_removes_consumers_only_when_they_have_nothing_pending() {
     let without = consumers().await;
 
     assert_eq!((with_one_pending, without), (1, 0));
+}
+
+/// Consumers come and go, and are removed all the while: what they held comes back, every message of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Redis: run by cargo xtask test"]
+async fn consumers_that_are_removed_while_others_come_and_go_take_nothing_with_them() {
+    const COUNT: usize = 100;
+    let queue = RedisQueue::new(&client(), fresh_name()).lease(SECOND);
+    publish_numbers(&queue, COUNT).await;
+    let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
+    let removing = queue.clone();
+    let remover = tokio::spawn(async move {
+        while stopped.try_recv().is_err() {
+            removing.close().await.unwrap();
+        }
+    });
+
+    // Taken and neither settled nor given back, as by one that hangs.
+    for _ in 0..COUNT / 5 {
+        let mut passing = consumer(&queue).await;
+        let held = take(&mut passing, 5).await;
+        drop(passing);
+        ack(&queue, &held[0]).await;
+    }
+    let mut last = consumer(&queue).await;
+    let back = take(&mut last, COUNT / 5 * 4).await;
+    stop.send(()).unwrap();
+    remover.await.unwrap();
+
+    assert!(back.iter().all(|delivery| delivery.message.attempt() == 2));
+    for delivery in &back {
+        ack(&queue, delivery).await;
+    }
+    assert_eq!(queue.depth().await.unwrap(), chappe_core::backend::Depth::default());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
