@@ -121,3 +121,72 @@ fn nanos(time: SystemTime) -> u64 {
 fn time(nanos: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_nanos(nanos)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::bus::Origin;
+
+    fn mark() -> Mark {
+        Mark { origin: Origin::from([7; 16]), seq: 300 }
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            any::<String>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            vec(any::<u8>(), 0..40).prop_map(Value::from),
+            Just(Value::Null),
+        ]
+    }
+
+    #[test]
+    fn what_has_flags_nobody_knows_is_none_of_ours() {
+        let mut envelope = Vec::new();
+        seal(&Message::new("body"), SystemTime::UNIX_EPOCH, &mut envelope);
+        envelope[0] |= 8;
+
+        assert!(open(mark(), envelope.into()).is_none());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_message_survives(
+            body in vec(any::<u8>(), 0..300),
+            attributes in vec(("[a-zA-Z é]{1,9}", value()), 0..6),
+            id in proptest::option::of(any::<String>()),
+            key in proptest::option::of(vec(any::<u8>(), 0..20)),
+            expires in proptest::option::of(any::<u64>()),
+            at: u64,
+        ) {
+            let mut message = Message::new(body);
+            message.attributes_mut().extend(attributes);
+            message.set_expires(expires.map(time));
+            if let Some(id) = id {
+                message.set_id(id);
+            }
+            if let Some(key) = key {
+                message.set_key(key);
+            }
+
+            let mut envelope = Vec::new();
+            seal(&message, time(at), &mut envelope);
+            let received = open(mark(), envelope.into()).unwrap();
+
+            prop_assert_eq!((received.body(), received.attributes()), (message.body(), message.attributes()));
+            prop_assert_eq!((received.key(), received.expires()), (message.key(), message.expires()));
+            prop_assert_eq!(received.id().cloned(), message.id().cloned().or(Some(mark().id())));
+            prop_assert_eq!(received.published(), Some(time(at)));
+        }
+
+        #[test]
+        fn no_envelope_makes_it_panic(envelope in vec(any::<u8>(), 0..120)) {
+            let _ = open(mark(), envelope.into());
+        }
+    }
+}

@@ -27,3 +27,34 @@ pub fn get_number(rest: &mut Bytes) -> Option<u64> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_cut_off_or_too_large_is_no_number() {
+        for bytes in [&[][..], &[0x80], &[0xff; 9], &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02]] {
+            assert_eq!(get_number(&mut Bytes::copy_from_slice(bytes)), None, "{bytes:?}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_number_survives(bits in 0_u32..64, random: u64) {
+            let number = random >> bits;
+            let mut written = Vec::new();
+
+            put_number(&mut written, number);
+            written.push(7);
+            let mut rest = Bytes::from(written);
+
+            prop_assert_eq!(get_number(&mut rest), Some(number));
+            prop_assert_eq!(&rest[..], [7]);
+        }
+    }
+}

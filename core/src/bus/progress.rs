@@ -68,3 +68,45 @@ impl Default for Progress {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use tokio_test::{assert_pending, assert_ready, task};
+
+    use super::*;
+
+    fn failure(text: &'static str) -> Error {
+        Error::new(ErrorKind::Unavailable, text)
+    }
+
+    #[test]
+    fn whoever_waits_looks_again_when_something_was_achieved() {
+        let (progress, done) = (Progress::new(), AtomicBool::new(false));
+        let mut waiting = task::spawn(progress.until("cannot subscribe", || Ok(done.load(Ordering::Relaxed))));
+        assert_pending!(waiting.poll());
+
+        progress.made();
+        assert!(waiting.is_woken());
+        assert_pending!(waiting.poll());
+        done.store(true, Ordering::Relaxed);
+        progress.made();
+
+        assert!(assert_ready!(waiting.poll()).is_ok());
+    }
+
+    #[test]
+    fn the_next_failure_is_told_and_none_from_before() {
+        let progress = Progress::new();
+        progress.fail(&failure("long ago"));
+        let mut waiting = task::spawn(progress.until("cannot subscribe", || Ok(false)));
+        assert_pending!(waiting.poll());
+
+        progress.fail(&failure("nobody answers"));
+
+        let error = assert_ready!(waiting.poll()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert_eq!(error.to_string(), "cannot subscribe: nobody answers");
+    }
+}

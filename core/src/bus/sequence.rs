@@ -73,4 +73,29 @@ mod tests {
         assert!(hole(one, 8));
         assert!(!hole(one, 9));
     }
+
+    #[test]
+    fn a_topic_that_was_forgotten_goes_on_behind_all_others() {
+        let mut numbers = Numbers::default();
+        let topic = |at: usize| -> Arc<str> { at.to_string().into() };
+        (0..MAX_TOPICS).for_each(|at| numbers.set_last(&topic(at), at as u64 + 1));
+
+        numbers.set_last(&topic(MAX_TOPICS), 1);
+
+        assert_eq!(numbers.last("7"), MAX_TOPICS as u64);
+        assert_eq!(numbers.last.len(), 1);
+    }
+
+    #[test]
+    fn publishers_that_were_forgotten_are_not_taken_for_holes() {
+        let mut sequence = Sequence::default();
+        let known = Origin::random();
+        assert!(!sequence.has_hole(Mark { origin: known, seq: 1 }));
+
+        for _ in 0..MAX_ORIGINS {
+            assert!(!sequence.has_hole(Mark { origin: Origin::random(), seq: 1 }));
+        }
+
+        assert!(!sequence.has_hole(Mark { origin: known, seq: 9 }));
+    }
 }
