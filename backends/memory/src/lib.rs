@@ -65,6 +65,7 @@
 //! | order | every subscriber sees what it gets in the order of publishing |
 //! | slow subscribers | [`Overflow`](chappe_core::backend::Overflow), each with a buffer of its own; what is dropped is told in its place, exactly |
 //! | outages | [`set_healthy`](MemoryBus::set_healthy) per handle; afterwards a new epoch, a `Gap` in every subscription, and the reconnect callbacks |
+//! | expiry | what [expires](chappe_core::Message::expires) while it waits is not handed out, and counts as dropped |
 //! | attempts, delay, keys | not counted; refused; carried |
 //!
 //! # Limits

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use chappe::server::{Backoff, Subscribed};
 use chappe::{BoxError, Message, Server};
@@ -24,6 +25,7 @@ pub(crate) fn cases<'a, H: BroadcastHarness>() -> Vec<Case<'a, BusBench<'a, H>>>
         a_message_arrives_as_it_was_or_is_refused,
         what_was_published_before_is_not_received,
         messages_of_one_publisher_keep_their_order,
+        what_has_expired_is_not_received,
         topics_do_not_mix,
         subscribing_twice_makes_two_subscriptions,
         ones_own_messages_are_received_unless_not_wanted,
@@ -105,6 +107,24 @@ async fn messages_of_one_publisher_keep_their_order<H: BroadcastHarness>(bench: 
     bus.publish_numbers(0..500).await;
 
     assert_eq!(listener.bodies(500).await, texts(0..500));
+    Ok(())
+}
+
+async fn what_has_expired_is_not_received<H: BroadcastHarness>(bench: BusBench<'_, H>) -> Verdict {
+    let bus = bench.open().await?;
+    let mut listener = bus.listen().await?;
+    let expiring = |body: &'static str, at: SystemTime| {
+        let mut message = Message::new(body);
+        message.set_expires(at);
+        message
+    };
+
+    bus.publish(expiring("late", SystemTime::now() - Duration::from_secs(1))).await;
+    bus.publish(expiring("in time", SystemTime::now() + Duration::from_secs(600))).await;
+
+    assert_eq!(listener.bodies(1).await, ["in time"]);
+    listener.silent().await;
+    assert_eq!(bus.handle.status().stats().dropped, 1);
     Ok(())
 }
 

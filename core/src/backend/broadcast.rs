@@ -8,7 +8,7 @@ use super::{Fetch, Publisher, StopToken};
 use crate::{Error, Message};
 
 /// A bus: every subscriber of a topic gets a copy of what is published while it is subscribed, and nobody
-/// settles anything.
+/// settles anything. What [expires](Message::expires) while it waits for a subscriber is not handed out to it.
 ///
 /// The bus's [`Publisher`] publishes to the topic its handle was made for.
 pub trait Broadcast: Publisher {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use chappe_core::Message;
 use chappe_core::backend::{Overflow, Signal};
@@ -136,30 +136,37 @@ impl Line {
         found
     }
 
-    /// Moves up to `max` signals to `out`, or has the subscriber woken through `waker`.
+    /// Moves up to `max` signals to `out`, or has the subscriber woken through `waker`. Messages that have expired are
+    /// dropped.
     pub(super) fn take(&self, max: usize, out: &mut Vec<Signal>, waker: &Waker) -> Took {
         let mut after = After::default();
         let mut state = self.lock();
-        let count = max.min(state.signals.len());
-        if count == 0 {
-            if state.waker.as_ref().is_none_or(|known| !known.will_wake(waker)) {
-                state.waker = Some(waker.clone());
-            }
-            return state.end.map_or(Took::Nothing, Took::Ended);
-        }
         let first = out.len();
-        out.extend(state.signals.drain(..count));
-        let taken = out[first..].iter().filter(|signal| matches!(signal, Signal::Message(_))).count();
-        state.messages -= taken;
-        while state.messages < self.buffer {
-            let Some(blocked) = state.blocked.pop_front() else { break };
-            after.woken.extend(blocked.waker);
-            state.push(blocked.message, &mut after);
+        while out.len() - first < max {
+            let Some(signal) = state.next(self.buffer, &mut after) else { break };
+            match signal {
+                Signal::Message(message) if message.expires().is_some_and(|end| end <= SystemTime::now()) => {
+                    after.dropped.push(message);
+                }
+                signal => out.push(signal),
+            }
         }
+        let took = match (out.len() > first, state.end) {
+            (true, _) => Took::Some,
+            (false, Some(end)) => Took::Ended(end),
+            (false, None) => {
+                if state.waker.as_ref().is_none_or(|known| !known.will_wake(waker)) {
+                    state.waker = Some(waker.clone());
+                }
+                Took::Nothing
+            }
+        };
         drop(state);
-        self.handle.status.count_received(taken as u64);
+        let received = out[first..].iter().filter(|signal| matches!(signal, Signal::Message(_))).count();
+        self.handle.status.count_received(received as u64);
+        self.handle.status.count_dropped(after.dropped.len() as u64);
         after.run();
-        Took::Some
+        took
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -175,6 +182,20 @@ pub(super) enum Took {
 }
 
 impl State {
+    /// The next signal, in whose place the first of the publishers that wait for room has its message.
+    fn next(&mut self, buffer: usize, after: &mut After) -> Option<Signal> {
+        let signal = self.signals.pop_front()?;
+        if matches!(signal, Signal::Message(_)) {
+            self.messages -= 1;
+        }
+        while self.messages < buffer {
+            let Some(blocked) = self.blocked.pop_front() else { break };
+            after.woken.extend(blocked.waker);
+            self.push(blocked.message, after);
+        }
+        Some(signal)
+    }
+
     fn push(&mut self, message: Message, after: &mut After) {
         self.messages += 1;
         self.signals.push_back(Signal::Message(message));
