@@ -32,15 +32,17 @@ pub(super) fn install(packages: &[&str]) -> Result<()> {
     result
 }
 
-/// Unpacks packages of a suite of Debian into a folder, and installs nothing. Anybody may.
-pub(super) fn unpack(folder: &Path, suite: &str, packages: &[&str]) -> Result<()> {
+/// Unpacks packages of the backports of a release of Debian into a folder, and installs nothing. Anybody may.
+pub(super) fn unpack_backports(folder: &Path, release: &str, packages: &[&str]) -> Result<()> {
+    let suite = format!("{release}-backports");
     println!("unpacking {} of {suite}", packages.join(" "));
+    let mirror = mirror(release)?;
     // What apt knows and keeps is apart from the system's.
     let state = folder.join("apt");
     fs::create_dir_all(state.join("lists/partial"))?;
     fs::create_dir_all(state.join("cache/archives/partial"))?;
     let source = state.join("source.list");
-    fs::write(&source, format!("deb [signed-by={KEYRING}] http://deb.debian.org/debian {suite} main\n"))?;
+    fs::write(&source, format!("deb [signed-by={KEYRING}] {mirror} {suite} main\n"))?;
     let own = [
         format!("Dir::Etc::SourceList={}", source.display()),
         "Dir::Etc::SourceParts=/dev/null".to_owned(),
@@ -57,6 +59,17 @@ pub(super) fn unpack(folder: &Path, suite: &str, packages: &[&str]) -> Result<()
         }
     }
     Ok(())
+}
+
+/// From where the machine has the release itself.
+fn mirror(release: &str) -> Result<String> {
+    let mut command = Command::new("apt-get");
+    command.args(["indextargets", "--format", "$(RELEASE) $(REPO_URI)", "Created-By: Packages", "Component: main"]);
+    let output = command.stdin(Stdio::null()).output().context("cannot start apt-get")?;
+    let targets = String::from_utf8_lossy(&output.stdout);
+    let mut targets = targets.lines().filter_map(|line| line.split_once(' '));
+    let found = targets.find(|(name, _)| *name == release);
+    found.map(|(_, mirror)| mirror.to_owned()).with_context(|| format!("apt has no packages of {release}"))
 }
 
 fn apt(arguments: &[&str]) -> Result<()> {

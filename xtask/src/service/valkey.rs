@@ -33,7 +33,7 @@ fn install(folder: &Path) -> Result<()> {
     let system = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let (release, packages) = BACKPORTS;
     if system.lines().any(|line| line == format!("VERSION_CODENAME={release}")) {
-        apt::unpack(folder, &format!("{release}-backports"), &packages)?;
+        apt::unpack_backports(folder, release, &packages)?;
     } else {
         apt::install(&[PROGRAM])?;
     }
