@@ -148,7 +148,10 @@ fn of_state(code: &SqlState) -> (ErrorKind, &'static str) {
         "42P01" | "3F000" | "42883" => (ErrorKind::NotFound, "; run the migrations: `PgStore::migrate`"),
         "3D000" => (ErrorKind::NotFound, ""),
         "42501" => (ErrorKind::PermissionDenied, ""),
-        "25006" => (ErrorKind::Unavailable, "; the server is a standby"),
+        "25006" => (
+            ErrorKind::Unavailable,
+            "; the server is a standby: give all hosts to the URL, and target_session_attrs=read-write",
+        ),
         "57014" => (ErrorKind::Timeout, ""),
         "0A000" => (ErrorKind::Unsupported, ""),
         code => match &code[..2] {

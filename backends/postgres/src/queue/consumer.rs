@@ -8,9 +8,9 @@ use chappe_core::Error;
 use chappe_core::backend::{Action, ConsumeOptions, Consumer, Delivery, Fetch, Settlement, StopToken};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
-use super::fetch::From;
+use super::fetch::{From, IDS};
 use super::receipt::PgReceipt;
 use super::shared::Shared;
 use crate::client::{Link, Listen, Session};
@@ -23,6 +23,8 @@ const SWEEP_SHARE: u32 = 10;
 const BLOCKED: Duration = Duration::from_millis(20);
 /// How often ids are forgotten that no longer keep duplicates out.
 const FORGET: Duration = Duration::from_secs(60);
+/// The same where there are more than are forgotten at a time, and the latest for the first time.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Fetches from a [`PgQueue`](crate::PgQueue) by a connection of its own.
 ///
@@ -77,7 +79,7 @@ impl PgConsumer {
             lane: Vec::new(),
             lanes_first: true,
             sweep_at: now,
-            forget_at: now + FORGET.mul_f64(fastrand::f64()),
+            forget_at: now + AGAIN.mul_f64(fastrand::f64()),
             idle: false,
             blocked: BLOCKED,
         })
@@ -210,13 +212,17 @@ impl PgConsumer {
         }
     }
 
-    /// Forgets old ids, of this queue alone.
+    /// Forgets old ids, of this queue alone, however busy it is.
     async fn forget_ids(&mut self, session: &Session) -> Result<(), Error> {
         if Instant::now() >= self.forget_at {
             self.forget_at = Instant::now() + FORGET;
             let (sql, name) = (&self.shared.statements.sweep_ids, &*self.shared.name);
             let call = self.shared.call("clean up");
-            session.answer(&call, session.client().execute_typed(sql, &[(&name, Type::TEXT)])).await?;
+            let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&name, Type::TEXT)];
+            let forgetting = session.client().execute_typed(sql, &parameters);
+            if session.answer(&call, forgetting).await? == IDS {
+                self.forget_at = Instant::now() + AGAIN;
+            }
         }
         Ok(())
     }
@@ -236,6 +242,7 @@ impl Consumer for PgConsumer {
         let heard = self.heard.has_changed().unwrap_or(false) | self.changed.has_changed().unwrap_or(false);
         self.heard.mark_unchanged();
         self.changed.mark_unchanged();
+        self.forget_ids(&session).await?;
         // An idle queue is asked one thing a time: when there will be something.
         let mut due = if self.idle && !heard { self.due(&session).await? } else { Due::Now };
         if due == Due::Now && self.look(&session, max, out).await? > 0 {
@@ -244,7 +251,6 @@ impl Consumer for PgConsumer {
             return Ok(Fetch::More);
         }
         self.idle = true;
-        self.forget_ids(&session).await?;
         if due == Due::Now {
             due = self.due(&session).await?;
         }

@@ -18,6 +18,9 @@ use crate::wire::Decoder;
 /// How many lanes are looked through for the next that is due.
 const LANES: i64 = 1_000;
 
+/// How many ids are forgotten at a time, so that it never takes long.
+pub(super) const IDS: u64 = 10_000;
+
 /// The statements of a queue.
 pub(super) struct Statements {
     /// The oldest that are visible: queue, watermark, number, token, lease.
@@ -80,9 +83,12 @@ impl Statements {
             by_lane: store.sql(&by_lane),
             due: store.sql(&due),
             ack_one: store.sql("DELETE FROM {schema}.message WHERE id = $1 AND lease = $2").into(),
-            sweep_ids: store.sql(
-                "DELETE FROM {schema}.dedup WHERE queue = $1 AND seen < clock_timestamp() - interval '10 minutes'",
-            ),
+            sweep_ids: store.sql(&format!(
+                "DELETE FROM {{schema}}.dedup WHERE ctid = ANY (ARRAY(
+                    SELECT ctid FROM {{schema}}.dedup
+                    WHERE queue = $1 AND seen < clock_timestamp() - interval '10 minutes'
+                    LIMIT {IDS} FOR UPDATE SKIP LOCKED))"
+            )),
         }
     }
 }

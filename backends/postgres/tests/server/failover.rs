@@ -105,7 +105,7 @@ async fn publishing_to_a_standby_is_refused_until_it_is_promoted() {
     let accepted = timeout(PATIENCE, queue.topic().publish("x")).await.unwrap();
 
     assert!(refused.is_retryable() && !refused.is_ambiguous(), "{refused:?}");
-    assert!(refused.to_string().contains("standby"), "{refused}");
+    assert!(refused.to_string().contains("target_session_attrs=read-write"), "{refused}");
     accepted.unwrap();
     assert_eq!(rows(&beside, "q").await, 1);
 }

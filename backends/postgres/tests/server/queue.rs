@@ -7,7 +7,7 @@ use chappe_core::ErrorKind;
 use chappe_core::backend::{Action, Queue};
 use chappe_postgres::{PgQueue, PgStore};
 
-use crate::support::{client, consumer, fresh_name, queue, rows, settle, store, take, url};
+use crate::support::{PATIENCE, client, consumer, fresh_name, queue, rows, settle, store, take, url};
 
 async fn kind_of_consuming(queue: &PgQueue) -> (ErrorKind, String) {
     let options = chappe_core::backend::ConsumeOptions::new(
@@ -144,6 +144,30 @@ async fn a_row_that_cannot_be_read_goes_to_the_dead_letter_and_does_not_hold_up_
 
     assert_eq!(delivery.message.body(), "good");
     assert_eq!(rows(&client, &format!("{}-dead", queue.name())).await, 1);
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+async fn old_ids_are_forgotten_also_by_a_queue_that_is_never_empty() {
+    let queue = queue().await;
+    let client = client().await;
+    let old = "INSERT INTO chappe.dedup (queue, id, seen)
+        SELECT $1, n::text, clock_timestamp() - interval '11 minutes' FROM generate_series(1, 15000) n";
+    client.execute(old, &[&queue.name()]).await.unwrap();
+    let mut fresh = Message::new("x");
+    fresh.set_id("fresh");
+    queue.topic().publish(fresh).await.unwrap();
+    let mut consumer = consumer(&queue).await;
+    let ids = "SELECT count(*) FROM chappe.dedup WHERE queue = $1";
+
+    let forgotten = async {
+        while client.query_one(ids, &[&queue.name()]).await.unwrap().get::<_, i64>(0) > 1 {
+            let delivery = take(&mut consumer, 1).await.remove(0);
+            settle(&queue, &delivery, Action::Release).await;
+        }
+    };
+
+    tokio::time::timeout(PATIENCE, forgotten).await.expect("they are forgotten");
 }
 
 #[tokio::test]

@@ -59,7 +59,7 @@ async fn encrypted(url: &str) -> Result<bool, (ErrorKind, String)> {
     let queue = PgQueue::new(&store, "q");
     let _consumer = consumer(&queue).await;
     let plain = url.split_once('?').expect("the URL has options").0.replace("hunter2", "x");
-    let ssl = "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = $1";
+    let ssl = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = $1";
     Ok(client_at(&plain).await.query_one(ssl, &[&name]).await.expect("it is there").get(0))
 }
 
