@@ -16,8 +16,11 @@ pub(crate) const MAX_BATCH: usize = 512;
 /// The most bytes published in one round trip, so that a batch does not hold others up for long.
 pub(crate) const MAX_BATCH_BYTES: usize = 16 << 20;
 
-/// The most messages one fetch takes.
-pub(crate) const MAX_FETCH: usize = 512;
+/// The most messages one read brings.
+pub(crate) const MAX_READ: usize = 512;
+
+/// The most messages a fetch is asked for: so many that another read can be under way while one is looked at.
+pub(crate) const MAX_FETCH: usize = 2 * MAX_READ;
 
 /// The most deliveries settled in one round trip.
 pub(crate) const MAX_SETTLE: usize = 512;

@@ -25,6 +25,8 @@ use crate::{PgPublisher, PgStore, PgTopic};
 
 /// The most deliveries in one fetch and the most settlements in one statement.
 const MAX_BATCH: usize = 500;
+/// How long settlements wait for others: less than a commit takes, which each call is.
+const LINGER: Duration = Duration::from_millis(2);
 
 /// A work queue in a PostgreSQL database. A handle: clones are the same queue.
 ///
@@ -140,6 +142,7 @@ impl PgQueue {
         capabilities.release = true;
         capabilities.confirmed_settle = true;
         capabilities.max_settle_batch = MAX_BATCH;
+        capabilities.settle_linger = LINGER.min(options.lease / 10);
         capabilities.max_fetch = MAX_BATCH;
         Self(Arc::new(Shared::new(store, name, options, capabilities)))
     }

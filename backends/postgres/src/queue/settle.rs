@@ -15,7 +15,10 @@ use crate::wire::MAX_DELAY;
 /// The most characters of a reason that are kept.
 const MAX_REASON: usize = 2_000;
 
-const ACK: &str = "DELETE FROM {schema}.message m USING unnest($1, $2) AS r (id, lease)
+/// Every array is selected from, so that its length is not known when the statement is planned: rows are then looked
+/// up one by one by their number, where for a few hundred the planner would read all of a table that is not large.
+const ACK: &str = "DELETE FROM {schema}.message m
+    USING unnest(ARRAY(SELECT unnest($1)), ARRAY(SELECT unnest($2))) AS r (id, lease)
     WHERE m.id = r.id AND m.lease = r.lease RETURNING m.id, r.lease";
 
 /// Shows it again after a time, and keeps the lease if it is one that is renewed.
@@ -23,14 +26,15 @@ const MOVE: &str = "UPDATE {schema}.message m SET
         vt = clock_timestamp() + r.seconds * interval '1 second',
         attempts = m.attempts - r.back,
         lease = CASE WHEN r.keep THEN m.lease ELSE 0 END
-    FROM unnest($1, $2, $3, $4, $5) AS r (id, lease, seconds, back, keep)
+    FROM unnest(ARRAY(SELECT unnest($1)), ARRAY(SELECT unnest($2)), ARRAY(SELECT unnest($3)),
+        ARRAY(SELECT unnest($4)), ARRAY(SELECT unnest($5))) AS r (id, lease, seconds, back, keep)
     WHERE m.id = r.id AND m.lease = r.lease RETURNING m.id, r.lease";
 
 /// In one statement, so that it is never in both queues or in none.
 const BURY: &str = "UPDATE {schema}.message m SET
         queue = $3, vt = clock_timestamp(), attempts = 0, lease = 0,
         dead_reason = r.reason, dead_source = m.queue, dead_attempts = m.attempts, dead_at = clock_timestamp()
-    FROM unnest($1, $2, $4) AS r (id, lease, reason)
+    FROM unnest(ARRAY(SELECT unnest($1)), ARRAY(SELECT unnest($2)), ARRAY(SELECT unnest($4))) AS r (id, lease, reason)
     WHERE m.id = r.id AND m.lease = r.lease RETURNING m.id, r.lease";
 
 /// What a statement takes, column by column, each entry with its place in the batch.

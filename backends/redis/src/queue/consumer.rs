@@ -16,7 +16,7 @@ use super::receipt::RedisReceipt;
 use super::schedule::Keeper;
 use super::shared::Shared;
 use crate::error::SETTLE;
-use crate::limit::MAX_FETCH;
+use crate::limit::MAX_READ;
 use crate::wire::{Decoded, EntryId, decode, millis};
 
 /// How much earlier than its answer arrived a message may have been leased.
@@ -65,9 +65,11 @@ impl RedisConsumer {
     /// Makes deliveries of what a read has brought, and puts aside what is no message.
     async fn sort(&mut self, read: Read) {
         let lease = self.shared.options.lease;
-        // A message is leased when the server hands it out: after it was asked, and not long before now.
-        let earliest = Instant::now().checked_sub(TRANSIT.min(lease / 4)).unwrap_or(read.sent);
-        let until = read.sent.max(earliest) + lease;
+        // A message is leased when the server hands it out: after it was asked, and not long before now, unless the
+        // answer may have been there before anybody waited for it.
+        let transit = TRANSIT.min(lease / 4);
+        let earliest = Instant::now().checked_sub(transit).filter(|_| read.awaited - read.sent < transit);
+        let until = earliest.map_or(read.sent, |earliest| read.sent.max(earliest)) + lease;
         let (mut marks, mut gone, mut broken) = (Vec::new(), Vec::new(), Vec::new());
         let before = self.held.len();
         for entry in read.entries {
@@ -126,7 +128,7 @@ impl Consumer for RedisConsumer {
                     connected = reader.connect() => connected?,
                     () = stop.stopped() => continue,
                 }
-                reader.begin(max.min(MAX_FETCH));
+                reader.begin(max.min(MAX_READ)).await;
             }
             let read = tokio::select! {
                 biased;
@@ -137,7 +139,12 @@ impl Consumer for RedisConsumer {
                 Err(_) if stop.is_stopped() => continue,
                 read => read?,
             };
-            let idle = read.entries.is_empty();
+            let count = read.entries.len();
+            let idle = count == 0;
+            if count == MAX_READ && count < max && !stop.is_stopped() {
+                // There is a backlog and room for more of it: the server looks for it while these are sorted.
+                reader.begin((max - count).min(MAX_READ)).await;
+            }
             self.sort(read).await;
             if idle && !stop.is_stopped() {
                 return Ok(Fetch::Idle);

@@ -1,11 +1,12 @@
 //! [`Reader`], which reads a stream over a connection of its own.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use chappe_core::{Error, ErrorKind};
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, ready};
+use futures_util::{FutureExt, poll};
 use redis::aio::MultiplexedConnection;
 use redis::{Cmd, RedisError, Value, cmd};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -64,6 +65,8 @@ pub(super) struct Read {
     pub(super) entries: Vec<Entry>,
     /// When it was sent.
     pub(super) sent: Instant,
+    /// When somebody began to wait for it.
+    pub(super) awaited: Instant,
 }
 
 impl Reader {
@@ -112,8 +115,12 @@ impl Reader {
         Ok(())
     }
 
-    /// Begins to read up to `max` entries, unless that has begun.
-    pub(super) fn begin(&mut self, max: usize) {
+    /// Begins to read up to `max` entries, unless that has begun: the server is asked, and nobody waits yet.
+    ///
+    /// # Cancel safety
+    ///
+    /// It never waits.
+    pub(super) async fn begin(&mut self, max: usize) {
         let Some(connection) = &self.connection else { return };
         if self.reading.is_some() {
             return;
@@ -130,7 +137,12 @@ impl Reader {
             }
         };
         let sent = Instant::now();
-        self.reading = Some(Reading { answer: answer.boxed(), sent, until: sent + wait + GRACE, again });
+        let mut answer = answer.boxed();
+        // What was not polled was not sent.
+        if let Poll::Ready(early) = poll!(&mut answer) {
+            answer = ready(early).boxed();
+        }
+        self.reading = Some(Reading { answer, sent, until: sent + wait + GRACE, again });
     }
 
     /// Waits for what was begun.
@@ -142,6 +154,7 @@ impl Reader {
         let Some(reading) = &mut self.reading else {
             return Err(Error::new(ErrorKind::Other, format!("nothing is read from queue {}", self.shared.name)));
         };
+        let awaited = Instant::now();
         let answer = timeout_at(reading.until, &mut reading.answer).await;
         let Reading { sent, again, .. } = self.reading.take().expect("it was just looked at");
         match answer {
@@ -152,7 +165,7 @@ impl Reader {
                 }
                 self.last = entries.iter().map(|entry| entry.id).fold(self.last, EntryId::max);
                 self.shared.link.status.up();
-                Ok(Read { entries, sent })
+                Ok(Read { entries, sent, awaited })
             }
             Ok(Err(error)) if is_gone(&error) => self.begin_anew(sent).await,
             Ok(Err(error)) => {
@@ -218,7 +231,7 @@ impl Reader {
         self.last = EntryId::default();
         self.behind = false;
         self.shared.link.status.up();
-        Ok(Read { entries: Vec::new(), sent })
+        Ok(Read { entries: Vec::new(), sent, awaited: sent })
     }
 
     fn give_up(&mut self, error: &Error) {

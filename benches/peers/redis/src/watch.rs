@@ -21,6 +21,13 @@ pub struct Taken {
     pub processor: [f64; 2],
 }
 
+/// The median of the rounds: messages a second, and microseconds of the processor a message.
+#[derive(Clone, Copy)]
+pub struct Rate {
+    pub rate: f64,
+    pub processor: [f64; 2],
+}
+
 impl Watch {
     pub async fn start() -> Self {
         Self { processor: processor().await, begun: Instant::now() }
@@ -30,6 +37,19 @@ impl Watch {
         let time = self.begun.elapsed();
         let [server, own] = processor().await;
         Taken { time, processor: [server - self.processor[0], own - self.processor[1]] }
+    }
+}
+
+impl Rate {
+    pub fn of(messages: usize, mut rounds: Vec<Taken>) -> Self {
+        let messages = messages as f64;
+        rounds.sort_unstable_by_key(|taken| taken.time);
+        let rate = messages / rounds[rounds.len() / 2].time.as_secs_f64();
+        let processor = [0, 1].map(|side| {
+            rounds.sort_unstable_by(|one, other| one.processor[side].total_cmp(&other.processor[side]));
+            rounds[rounds.len() / 2].processor[side] * 1e6 / messages
+        });
+        Self { rate, processor }
     }
 }
 

@@ -13,6 +13,7 @@ pub mod raw;
 
 use self::apalis::Apalis;
 use self::raw::{Style, Table};
+use crate::watch::{Taken, Watch};
 
 /// How many may wait in the queue while both sides run.
 const BACKLOG: u64 = 5_000;
@@ -56,20 +57,24 @@ impl Kind {
 }
 
 impl Contender {
-    pub async fn publish(&self, messages: usize) -> Duration {
+    pub async fn publish(&self, messages: usize) -> Taken {
+        let watch = Watch::start().await;
         match self {
             Self::Raw(table) => table.publish(messages).await,
             Self::Ours(queue) => ours::publish(queue, messages).await,
             Self::Apalis(apalis) => apalis.publish(messages).await,
         }
+        watch.stop().await
     }
 
-    pub async fn consume(&self, messages: usize) -> Duration {
+    pub async fn consume(&self, messages: usize) -> Taken {
+        let watch = Watch::start().await;
         match self {
             Self::Raw(table) => table.consume(messages).await,
             Self::Ours(queue) => ours::consume(queue, messages).await,
             Self::Apalis(apalis) => apalis.consume(messages).await,
         }
+        watch.stop().await
     }
 
     /// Messages a second, with both sides at work.

@@ -29,8 +29,7 @@ pub async fn queue() -> PgQueue {
 }
 
 /// The publishers share one topic, which has two connections.
-pub async fn publish(queue: &PgQueue, messages: usize) -> Duration {
-    let begun = Instant::now();
+pub async fn publish(queue: &PgQueue, messages: usize) {
     let topic = queue.topic();
     let mut publishers = JoinSet::new();
     for share in share(messages, PUBLISHERS) {
@@ -38,7 +37,6 @@ pub async fn publish(queue: &PgQueue, messages: usize) -> Duration {
         publishers.spawn(async move { put(&topic, share).await });
     }
     publishers.join_all().await;
-    begun.elapsed()
 }
 
 async fn put(topic: &PgTopic, messages: usize) {
@@ -47,8 +45,7 @@ async fn put(topic: &PgTopic, messages: usize) {
     }
 }
 
-pub async fn consume(queue: &PgQueue, messages: usize) -> Duration {
-    let begun = Instant::now();
+pub async fn consume(queue: &PgQueue, messages: usize) {
     let (left, done) = (Arc::new(AtomicU64::new(messages as u64)), Arc::new(Notify::new()));
     let told = Arc::clone(&done);
     let receiver = service_fn(move |message: Message| {
@@ -65,7 +62,6 @@ pub async fn consume(queue: &PgQueue, messages: usize) -> Duration {
     handle.shutdown();
     let report = serving.await.expect("the server does not panic").expect("the shutdown is clean");
     assert_eq!(report.metrics.acked, messages as u64);
-    begun.elapsed()
 }
 
 /// Both sides at once.
@@ -105,8 +101,8 @@ pub async fn remove(queue: &PgQueue) {
     connect().await.batch_execute("VACUUM chappe.message").await.expect("the table can be cleaned");
 }
 
-/// How long after a publish was called its handler is, of an idle queue, each time.
-pub async fn wakes(count: usize) -> Vec<Duration> {
+/// How long it takes until a message is published, and until its handler is called, of an idle queue, each time.
+pub async fn wakes(count: usize) -> (Vec<Duration>, Vec<Duration>) {
     let queue = queue().await;
     let (sender, mut handled) = mpsc::unbounded_channel();
     let receiver = service_fn(move |_: Message| {
@@ -115,37 +111,44 @@ pub async fn wakes(count: usize) -> Vec<Duration> {
     });
     let serving = tokio::spawn(Server::new(queue.clone()).concurrency(CONCURRENCY).serve(receiver).into_future());
     let topic = queue.topic();
-    let mut times = Vec::new();
+    let (mut published, mut woken) = (Vec::new(), Vec::new());
     for at in 0..count + 3 {
         tokio::time::sleep(Duration::from_millis(50)).await;
         let begun = Instant::now();
         topic.publish(message()).await.expect("a message can be published");
-        let time = handled.recv().await.expect("the server runs") - begun;
+        let time = begun.elapsed();
+        let handled = handled.recv().await.expect("the server runs") - begun;
         // The first make the connections.
         if at >= 3 {
-            times.push(time);
+            published.push(time);
+            woken.push(handled);
         }
     }
     serving.abort();
-    times
+    (published, woken)
 }
 
-/// What a server of an empty queue asks in this time, in transactions.
+/// What a server of an empty queue asks in this time, in transactions, beside what goes on without it.
 pub async fn idle(time: Duration) -> i64 {
+    let without = transactions(time).await;
+    let receiver = service_fn(|_: Message| std::future::ready(Ok::<_, BoxError>(())));
+    let queue = queue().await;
+    let serving = tokio::spawn(Server::new(queue).concurrency(CONCURRENCY).serve(receiver).into_future());
+    // Its beginning is not idle, and the statistics come late.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let with = transactions(time).await;
+    serving.abort();
+    with - without
+}
+
+async fn transactions(time: Duration) -> i64 {
     let client = connect().await;
     let count = async || -> i64 {
         let sql =
             "SELECT pg_stat_clear_snapshot(), xact_commit FROM pg_stat_database WHERE datname = current_database()";
         client.query_one(sql, &[]).await.expect("it counts").get(1)
     };
-    let receiver = service_fn(|_: Message| std::future::ready(Ok::<_, BoxError>(())));
-    let queue = queue().await;
-    let serving = tokio::spawn(Server::new(queue).concurrency(CONCURRENCY).serve(receiver).into_future());
-    // Its beginning is not idle, and the statistics come late.
-    tokio::time::sleep(Duration::from_secs(3)).await;
     let before = count().await;
     tokio::time::sleep(time).await;
-    let after = count().await;
-    serving.abort();
-    after - before
+    count().await - before
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio_postgres::{Client, Statement};
@@ -50,8 +50,7 @@ impl Table {
         Arc::new(Self { style, name })
     }
 
-    pub async fn publish(self: &Arc<Self>, messages: usize) -> Duration {
-        let begun = Instant::now();
+    pub async fn publish(self: &Arc<Self>, messages: usize) {
         let mut publishers = JoinSet::new();
         for share in share(messages, PUBLISHERS) {
             let table = Arc::clone(self);
@@ -63,11 +62,9 @@ impl Table {
             });
         }
         publishers.join_all().await;
-        begun.elapsed()
     }
 
-    pub async fn consume(self: &Arc<Self>, messages: usize) -> Duration {
-        let begun = Instant::now();
+    pub async fn consume(self: &Arc<Self>, messages: usize) {
         let left = Arc::new(AtomicU64::new(messages as u64));
         let mut consumers = JoinSet::new();
         for _ in 0..CONSUMERS {
@@ -80,7 +77,6 @@ impl Table {
             });
         }
         consumers.join_all().await;
-        begun.elapsed()
     }
 
     /// Both sides at once.
