@@ -23,7 +23,7 @@ cargo xtask <task>
                        need them; doctests and the build of the examples included
   services [NAME]... [-- PROGRAM [ARGUMENT]...]
                        starts servers, all that tests need or the named ones: aws, aws-referee, postgres, pubsub,
-                       redis; says how to reach them until Ctrl-C, or runs a program beside them
+                       pubsub-emulator, redis; says how to reach them until Ctrl-C, or runs a program beside them
   check [NAME]...      runs all checks, or the named ones: fmt, clippy, docs, features, direction, msrv
   gates [--bless]      holds allocations and instructions per message to benches/gates.toml, or rewrites it
   bench [--quick]      measures chappe beside a raw channel and other crates, and prints how they compare

@@ -27,7 +27,8 @@ pub(crate) use interrupt::Interrupt;
 pub(crate) use server::{Problem, Running};
 
 /// All there are.
-const ALL: [Service; 5] = [ministack::SERVICE, localstack::SERVICE, postgres::SERVICE, redis::SERVICE, pubsub::SERVICE];
+const ALL: [Service; 6] =
+    [ministack::SERVICE, localstack::SERVICE, postgres::SERVICE, redis::SERVICE, pubsub::SERVICE, pubsub::EMULATOR];
 
 /// A kind of server.
 pub(crate) struct Service {
