@@ -22,8 +22,8 @@ cargo xtask <task>
                        runs every test of the workspace, or those asked for, against real servers where they
                        need them; doctests and the build of the examples included
   services [NAME]... [-- PROGRAM [ARGUMENT]...]
-                       starts servers, all that tests need or the named ones: aws, aws-referee, postgres, pubsub,
-                       redis; says how to reach them until Ctrl-C, or runs a program beside them
+                       starts servers, all that tests need or the named ones: aws, aws-referee, pgbouncer,
+                       postgres, pubsub, pubsub-emulator, redis, valkey; says how to reach them until Ctrl-C, or runs a program beside them
   check [NAME]...      runs all checks, or the named ones: fmt, clippy, docs, features, direction, msrv
   gates [--bless]      holds allocations and instructions per message to benches/gates.toml, or rewrites it
   bench [--quick]      measures chappe beside a raw channel and other crates, and prints how they compare

@@ -174,6 +174,9 @@ async fn a_reconnect_is_told_once<H: Harness>(bench: Bench<'_, H>) -> Verdict {
     let rig = bench.open().await?;
     let disconnect = hook(&rig.faults().disconnect, "break connections")?;
     let mut tap = rig.tap().await?;
+    // Now it has connected, and the next time is another.
+    rig.publish("w").await;
+    rig.ack(&tap.one().await).await;
     tap.silent().await;
     let (first, second) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let count = |counter: &Arc<AtomicUsize>| {

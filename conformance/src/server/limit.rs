@@ -51,32 +51,45 @@ async fn everything_is_handled_with_ten_at_a_time<H: Harness>(bench: Bench<'_, H
     Ok(())
 }
 
-#[derive(Default)]
 struct Crowd {
     inside: AtomicUsize,
     most: AtomicUsize,
     handled: AtomicUsize,
+    /// Closed once all have been inside at once.
+    gate: Semaphore,
 }
 
 /// Number 21 of the Go list.
 async fn the_concurrency_is_reached_and_never_exceeded<H: Harness>(bench: Bench<'_, H>) -> Verdict {
+    const ALL: usize = 7;
     let rig = bench.open().await?;
     rig.publish_all(numbered(0..60)).await;
-    let crowd = Arc::new(Crowd::default());
+    let crowd = Crowd {
+        inside: AtomicUsize::new(0),
+        most: AtomicUsize::new(0),
+        handled: AtomicUsize::new(0),
+        gate: Semaphore::new(0),
+    };
+    let crowd = Arc::new(crowd);
     let receiver = receiver(&crowd, async |crowd: Arc<Crowd>, _: Message| {
         let inside = crowd.inside.fetch_add(1, Ordering::SeqCst) + 1;
         crowd.most.fetch_max(inside, Ordering::SeqCst);
+        if inside == ALL {
+            crowd.gate.close();
+        }
+        // However slowly they come, the first wait for the last.
+        let _ = crowd.gate.acquire().await;
         sleep(Duration::from_millis(20)).await;
         crowd.inside.fetch_sub(1, Ordering::SeqCst);
         crowd.handled.fetch_add(1, Ordering::SeqCst);
         Ok(Outcome::Ack)
     });
-    let serving = Serving::start(server(rig.another_queue().await?).concurrency(7), receiver);
+    let serving = Serving::start(server(rig.another_queue().await?).concurrency(ALL), receiver);
 
     rig.until(|| crowd.handled.load(Ordering::SeqCst) == 60).await;
     serving.stop().await;
 
-    assert_eq!(crowd.most.load(Ordering::SeqCst), 7);
+    assert_eq!(crowd.most.load(Ordering::SeqCst), ALL);
     Ok(())
 }
 

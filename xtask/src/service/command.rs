@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::{Interrupt, Running, install, named, server};
+use super::{Interrupt, Problem, Running, install, named, server};
 use crate::cargo::{root, show};
 
 /// Starts the named services, or all; then runs `program` beside them, or says how to reach them and waits
@@ -12,14 +12,10 @@ use crate::cargo::{root, show};
 pub(crate) fn run(names: &[&str], program: Option<&[&str]>) -> Result<()> {
     let services = named(names)?;
     let (services, problems) = install(&services);
-    if let Some((_, error)) = problems.into_iter().next() {
-        return Err(error);
-    }
+    allow(problems, names)?;
     let interrupt = Interrupt::listen()?;
     let (mut running, problems) = Running::start(&services, &interrupt);
-    if let Some((_, error)) = problems.into_iter().next() {
-        return Err(error);
-    }
+    allow(problems, names)?;
     let environment = running.environment();
     match program {
         None => {
@@ -44,4 +40,15 @@ pub(crate) fn run(names: &[&str], program: Option<&[&str]>) -> Result<()> {
         }
         Some([]) => bail!("there is no program behind `--`"),
     }
+}
+
+/// Goes on, aloud, without what tests can do without, unless it was asked for by name.
+fn allow(problems: Vec<Problem>, names: &[&str]) -> Result<()> {
+    for (service, error) in problems {
+        if !service.optional || names.contains(&service.name) {
+            return Err(error);
+        }
+        println!("{error:#}");
+    }
+    Ok(())
 }

@@ -29,7 +29,7 @@ pub(crate) use interrupt::Interrupt;
 pub(crate) use server::{Problem, Running};
 
 /// All there are.
-const ALL: [Service; 7] = [
+const ALL: [Service; 8] = [
     ministack::SERVICE,
     localstack::SERVICE,
     postgres::SERVICE,
@@ -37,6 +37,7 @@ const ALL: [Service; 7] = [
     redis::SERVICE,
     valkey::SERVICE,
     pubsub::SERVICE,
+    pubsub::EMULATOR,
 ];
 
 /// A kind of server.

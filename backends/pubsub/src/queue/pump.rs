@@ -1,5 +1,7 @@
 //! [`Pump`], the task that reads a subscription for one consumer.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use super::settle::whole_seconds;
 use super::shared::Shared;
 use super::stock::Stock;
 use super::wire::modify;
+use crate::client::ANSWER;
 use crate::error::{PULL, classify};
 use crate::limit::MAX_IDS;
 use crate::proto::{ReceivedMessage, StreamingPullRequest, StreamingPullResponse};
@@ -126,9 +129,16 @@ impl Pump {
         let begun = Instant::now();
         let opening = self.shared.client.stream::<_, StreamingPullResponse>(PULL, &self.shared.target, requests);
         let mut opening = Box::pin(opening);
-        // Servers may answer only when there is a message, so that this takes as long as there is none.
+        // Servers may answer only when there is a message, so that this takes as long as there is none. What they do
+        // not refuse within the time of any answer is taken for open.
+        let unrefused = async {
+            sleep(ANSWER).await;
+            self.shared.status.up();
+            pending::<Infallible>().await
+        };
         let opened = tokio::select! {
             opened = &mut opening => opened,
+            never = unrefused => match never {},
             () = self.stop.cancelled() => {
                 half_close.cancel();
                 match timeout(LINGER, opening).await {

@@ -129,7 +129,8 @@ impl Shared {
             let text = format!("subscription {name} was detached from its topic; delete it and make another");
             return Err(Error::new(ErrorKind::NotFound, text));
         }
-        if self.options.ordered && !found.enable_message_ordering {
+        let Options { inspect, ordered, .. } = self.options;
+        if inspect && ordered && !found.enable_message_ordering {
             let text = format!(
                 "subscription {name} keeps no order; make one with message ordering, or serve it without `ordered`"
             );

@@ -1,22 +1,30 @@
-//! [`Shim`], a server in front of another that fails calls when told.
+//! [`Shim`], a server in front of another that fails calls when told, and ends streams whose client is gone.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::future::ready;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
+use futures_util::stream::poll_fn;
+use http_body_util::{BodyExt, BodyStream, StreamBody};
 use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::server::NamedService;
 use tonic::transport::{Channel, Endpoint, Server};
-use tower::Service;
+use tower::{Service, ServiceExt};
 
 /// Passes calls on, but for those that are to fail. It stops when it is dropped.
+///
+/// Google's emulator goes on handing messages to streams that were cancelled, or whose connection is gone, and takes
+/// none for ended but those the client has ended in order. Pub/Sub does not, so the shim ends those that were cut.
 pub(crate) struct Shim {
     pub(crate) address: SocketAddr,
     faults: Arc<Mutex<HashMap<&'static str, usize>>>,
@@ -86,8 +94,30 @@ impl<const SUBSCRIBER: bool> Service<http::Request<Body>> for Proxy<SUBSCRIBER> 
             if fails {
                 return Ok(Status::unavailable("as the test wishes").into_http());
             }
-            let answer = tower::ServiceExt::oneshot(channel, request).await;
-            Ok(answer.unwrap_or_else(|error| Status::from_error(Box::new(error)).into_http()))
+            let (answer, answered) = oneshot::channel();
+            // In a task of its own, which outlives a client that is gone.
+            tokio::spawn(pass_on(channel, request, answer));
+            Ok(answered.await.unwrap_or_else(|_| Status::cancelled("the shim has ended").into_http()))
         })
+    }
+}
+
+/// Makes a call, and reads the answer to its end, whether or not there is still somebody to pass it on to.
+async fn pass_on(channel: Channel, request: http::Request<Body>, answer: oneshot::Sender<http::Response<Body>>) {
+    let request = request.map(|body| {
+        let until_cut = BodyStream::new(body).take_while(|frame| ready(frame.is_ok()));
+        Body::new(StreamBody::new(until_cut))
+    });
+    match channel.oneshot(request).await {
+        Ok(response) => {
+            let (response, mut body) = response.into_parts();
+            let (sender, mut receiver) = mpsc::channel(1);
+            let passed = Body::new(StreamBody::new(poll_fn(move |cx| receiver.poll_recv(cx))));
+            drop(answer.send(http::Response::from_parts(response, passed)));
+            while let Some(frame) = body.frame().await {
+                drop(sender.send(frame).await);
+            }
+        }
+        Err(error) => drop(answer.send(Status::from_error(Box::new(error)).into_http())),
     }
 }

@@ -2,14 +2,22 @@
 
 use chappe_pubsub::PubsubClient;
 
-/// Names the host and port of a server.
+/// Names the host and port of a server: Google's emulator, or its in-memory server.
 const SERVER: &str = "CHAPPE_TEST_PUBSUB";
+/// Names those of Google's emulator, where there is one.
+const EMULATOR: &str = "CHAPPE_TEST_PUBSUB_EMULATOR";
 /// Any will do.
 pub(crate) const PROJECT: &str = "chappe";
 
 /// The host and port of the server.
 pub(crate) fn server() -> String {
     named(SERVER)
+}
+
+/// Whether the server is Google's emulator, which can do more than its in-memory server: where the one is, nobody
+/// starts the other.
+pub(crate) fn is_emulator() -> bool {
+    std::env::var_os(EMULATOR).is_some()
 }
 
 /// A client with a connection of its own.
