@@ -61,11 +61,14 @@ pub(super) enum From {
 impl Statements {
     pub(super) fn new(store: &PgStore, ordered: bool) -> Self {
         let (unkeyed, due) = if ordered { ("AND key IS NULL", due_in_lanes()) } else { ("", DUE.to_owned()) };
+        // The limit is selected, so that the planner does not know it: it then goes along the index, where for a queue
+        // it takes to be shorter than the limit it would read and sort all of it. Its figures are often those of a
+        // queue that was empty.
         let by_time = format!(
             "WITH c AS (
                 SELECT id, vt FROM {{schema}}.message
                 WHERE queue = $1 AND vt <= statement_timestamp() AND vt >= $2 {unkeyed}
-                ORDER BY vt, id LIMIT $3 FOR UPDATE SKIP LOCKED)
+                ORDER BY vt, id LIMIT (SELECT $3) FOR UPDATE SKIP LOCKED)
             {}",
             take()
         );
