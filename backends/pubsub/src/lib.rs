@@ -1,7 +1,7 @@
 //! The Google Pub/Sub backend of chappe: a work queue on streaming pull with leases, ordering keys and dead letters.
 //!
-//! **In work and not released: the conformance suite is not green beside Google's emulator yet, nothing has run against
-//! Pub/Sub itself, and what follows says how it is meant to be.**
+//! **Not released, and never run against Pub/Sub itself: what is said here was shown beside Google's emulator, its
+//! in-memory server, and a fake that keeps Pub/Sub's documented rules.**
 //!
 //! - [`PubsubQueue`] is a [`Queue`](chappe_core::backend::Queue) on a subscription.
 //! - [`PubsubTopic`] publishes to a topic, up to a thousand messages in a request.

@@ -7,3 +7,4 @@ mod proto;
 mod consume;
 mod fake;
 mod publish;
+mod serve;

@@ -14,6 +14,11 @@ pub(crate) fn server() -> String {
     named(SERVER)
 }
 
+/// The host and port of the emulator.
+pub(crate) fn emulator() -> String {
+    named(EMULATOR)
+}
+
 /// Whether the server is Google's emulator, which can do more than its in-memory server: where the one is, nobody
 /// starts the other.
 pub(crate) fn is_emulator() -> bool {
@@ -28,6 +33,11 @@ pub(crate) fn client() -> PubsubClient {
 /// A client of a host and port.
 pub(crate) fn client_of(host: &str) -> PubsubClient {
     PubsubClient::emulator(host).expect("it is a host and port").project(PROJECT)
+}
+
+/// A name nobody has used.
+pub(crate) fn fresh_name() -> String {
+    format!("chappe-{:016x}", fastrand::u64(..))
 }
 
 fn named(variable: &str) -> String {
