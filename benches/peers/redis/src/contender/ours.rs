@@ -16,6 +16,9 @@ use crate::server::{client, commands};
 use crate::watch::Watch;
 use crate::{BODY, CONCURRENCY, PUBLISHERS, Run};
 
+/// How many messages a publisher hands over before it looks at what came of them.
+const WAVE: usize = 2_000;
+
 pub fn message() -> Message {
     let mut message = Message::new(BODY);
     ["a", "b", "c", "d"].iter().for_each(|name| message.attributes_mut().append(*name, "value"));
@@ -27,11 +30,13 @@ pub async fn run(queue: String, messages: usize) -> Run {
     let watch = Watch::start().await;
     let mut publishers = JoinSet::new();
     for share in shares(messages, PUBLISHERS) {
-        // Two batches: more would only be held in memory.
-        let topic = queue.topic().max_pending(1_024);
+        let topic = queue.topic();
         publishers.spawn(async move {
-            for result in topic.publish_all((0..share).map(|_| message())).await {
-                result.expect("a message can be published");
+            for first in (0..share).step_by(WAVE) {
+                let wave = (first..share.min(first + WAVE)).map(|_| message());
+                for result in topic.publish_all(wave).await {
+                    result.expect("a message can be published");
+                }
             }
         });
     }
