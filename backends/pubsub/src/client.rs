@@ -91,12 +91,16 @@ impl PubsubClient {
     /// Dropped, there is no client.
     #[allow(clippy::unused_async, reason = "looking for credentials may take a request one day")]
     pub async fn from_env() -> Result<Self, Error> {
-        let project = PROJECTS.iter().find_map(|name| env::var(name).ok()).filter(|project| !project.is_empty());
-        let client = match env::var(EMULATOR).ok().filter(|host| !host.is_empty()) {
+        Self::from_variables(|name| env::var(name).ok())
+    }
+
+    fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, Error> {
+        let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let client = match variable(EMULATOR) {
             Some(host) => Self::emulator(&host)?,
             None => Self::google()?,
         };
-        Ok(match project {
+        Ok(match PROJECTS.into_iter().find_map(variable) {
             Some(project) => client.project(project),
             None => client,
         })
@@ -295,6 +299,23 @@ mod tests {
     #[test]
     fn names_are_encoded_for_their_header() {
         assert_eq!(encode("projects/p/topics/a+b"), "projects%2Fp%2Ftopics%2Fa%2Bb");
+    }
+
+    fn of(variables: &[(&str, &str)]) -> Result<PubsubClient, Error> {
+        let value =
+            |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        PubsubClient::from_variables(value)
+    }
+
+    #[tokio::test]
+    async fn the_variables_of_the_emulator_are_heard() {
+        let one = of(&[("PUBSUB_EMULATOR_HOST", "localhost:8085"), ("GOOGLE_CLOUD_PROJECT", "shop")]).unwrap();
+        let other = [("PUBSUB_EMULATOR_HOST", "x:1"), ("GOOGLE_CLOUD_PROJECT", ""), ("PUBSUB_PROJECT_ID", "mill")];
+        let other = of(&other).unwrap();
+        let bad = of(&[("PUBSUB_EMULATOR_HOST", "no host")]).unwrap_err();
+
+        assert_eq!((one.project_name(), other.project_name()), (Some("shop"), Some("mill")));
+        assert!(bad.kind() == ErrorKind::Invalid && bad.to_string().contains("no host"), "{bad}");
     }
 
     #[test]

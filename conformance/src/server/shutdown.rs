@@ -279,12 +279,15 @@ async fn prefetched_messages_go_to_another_server_at_once<H: Harness>(bench: Ben
     let gate = Arc::new(Semaphore::new(0));
     let probe = Probe::new(rig.another_queue().await?);
     let record = Arc::clone(&probe.record);
-    let receiver = receiver(&gate, async |gate: Arc<Semaphore>, _: Message| {
+    let started = Log::new();
+    let receiver = receiver(&(Arc::clone(&gate), Arc::clone(&started)), async |(gate, log), _: Message| {
+        log.note(());
         let _ = gate.acquire().await.map_err(|_| "the gate is gone")?;
         Ok(Outcome::Ack)
     });
     let serving = Serving::start(server(probe).concurrency(1).prefetch(9), receiver);
     rig.until(|| record.unsettled.load(Ordering::SeqCst) == 10).await;
+    started.wait(1, rig.timing.patience).await;
 
     serving.handle.shutdown();
     // The first is still being handled while the rest is back already.

@@ -113,7 +113,8 @@ async fn an_endpoint_that_closes_every_connection_is_tried_with_pauses() {
 /// How many bytes of memory this process has.
 #[cfg(target_os = "linux")]
 fn resident() -> usize {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = text.lines().find(|line| line.starts_with("VmRSS:")).expect("the kernel tells it");
-    line.split_ascii_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 1024
+    let text = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
+    let line = text.lines().find(|line| line.starts_with("VmRSS:")).expect("Linux tells it");
+    let kilobytes = line.split_ascii_whitespace().nth(1).and_then(|number| number.parse::<usize>().ok());
+    kilobytes.expect("it is a number") * 1024
 }

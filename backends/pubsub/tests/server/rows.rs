@@ -33,9 +33,10 @@ async fn made(
     name: &str,
     wish: impl FnOnce(SubscriptionSpec) -> SubscriptionSpec,
 ) -> PubsubQueue {
-    ensure_topic(client, name).await.unwrap();
+    ensure_topic(client, name).await.expect("the server makes topics");
     let spec = wish(SubscriptionSpec::new(name, name).ack_deadline(LEASE));
-    PubsubQueue::new(client, ensure_subscription(client, &spec).await.unwrap()).lease(LEASE)
+    PubsubQueue::new(client, ensure_subscription(client, &spec).await.expect("the server makes subscriptions"))
+        .lease(LEASE)
 }
 
 fn topic(client: &PubsubClient, name: &str) -> PubsubTopic {
@@ -43,14 +44,17 @@ fn topic(client: &PubsubClient, name: &str) -> PubsubTopic {
 }
 
 async fn consume(queue: &PubsubQueue) -> PubsubConsumer {
-    queue.consume(ConsumeOptions::new(StopToken::never(), 64.try_into().unwrap())).await.unwrap()
+    queue
+        .consume(ConsumeOptions::new(StopToken::never(), 64.try_into().expect("it is not zero")))
+        .await
+        .expect("the subscription is there")
 }
 
 async fn take(consumer: &mut PubsubConsumer, count: usize) -> Vec<Delivery<PubsubReceipt>> {
     let mut all = Vec::new();
     while all.len() < count {
         let fetching = consumer.fetch(count - all.len(), &mut all);
-        timeout(PATIENCE, fetching).await.expect("nothing came").unwrap();
+        timeout(PATIENCE, fetching).await.expect("nothing came").expect("fetching failed");
     }
     all
 }
@@ -58,7 +62,7 @@ async fn take(consumer: &mut PubsubConsumer, count: usize) -> Vec<Delivery<Pubsu
 async fn settle(queue: &PubsubQueue, deliveries: &[Delivery<PubsubReceipt>], action: Action) {
     let mut batch: Vec<_> =
         deliveries.iter().map(|delivery| Settlement::new(delivery.receipt.clone(), action.clone())).collect();
-    queue.settle(&mut batch).await.unwrap();
+    queue.settle(&mut batch).await.expect("settling failed");
 }
 
 fn retry() -> Action {
