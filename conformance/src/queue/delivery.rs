@@ -1,6 +1,7 @@
 //! What fetching hands out, to whom, and how it stops.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use chappe_core::backend::{Backend, Queue};
@@ -183,13 +184,15 @@ async fn consumers_that_come_and_go_lose_nothing<H: Harness>(bench: Bench<'_, H>
 async fn competing_consumers_get_everything_once<H: Harness>(bench: Bench<'_, H>) -> Verdict {
     let rig = bench.open().await?;
     let volume = bench.volume();
+    let published = AtomicBool::new(false);
     let publish = async {
         for start in (0..volume).step_by(1000) {
             rig.publish_all(numbered(start..volume.min(start + 1000))).await;
         }
+        published.store(true, Ordering::SeqCst);
     };
 
-    let (got, ()) = tokio::join!(try_join_all((0..4).map(|_| compete(&rig))), publish);
+    let (got, ()) = tokio::join!(try_join_all((0..4).map(|_| compete(&rig, &published))), publish);
 
     let mut all = got?.concat();
     all.sort_unstable();
@@ -200,13 +203,17 @@ async fn competing_consumers_get_everything_once<H: Harness>(bench: Bench<'_, H>
     Ok(())
 }
 
-/// Fetches and acknowledges through a handle of its own until nothing comes any more.
-async fn compete<H: Harness>(rig: &Rig<H>) -> Result<Vec<usize>, Stop> {
+/// Fetches and acknowledges through a handle of its own until everything is published and nothing comes any more.
+async fn compete<H: Harness>(rig: &Rig<H>, published: &AtomicBool) -> Result<Vec<usize>, Stop> {
     let queue = rig.another_queue().await?;
     let mut tap = rig.tap_into(&queue).await?;
     let mut got = Vec::new();
     loop {
+        let all = published.load(Ordering::SeqCst);
         let deliveries = tap.up_to(100, rig.timing.silence * 2).await;
+        if deliveries.is_empty() && !all {
+            continue;
+        }
         if deliveries.is_empty() {
             tap.stop().await;
             return Ok(got);
