@@ -185,6 +185,15 @@ mod tests {
         }
 
         #[test]
+        fn one_that_is_cut_off_is_none_of_ours(cut in 0_usize..24) {
+            let (mut message, mut envelope) = (Message::new(""), Vec::new());
+            message.set_id("a long enough id");
+            seal(&message, time(1), &mut envelope);
+
+            prop_assert!(cut >= envelope.len() || open(mark(), envelope[..cut].to_vec().into()).is_none());
+        }
+
+        #[test]
         fn no_envelope_makes_it_panic(envelope in vec(any::<u8>(), 0..120)) {
             let _ = open(mark(), envelope.into());
         }

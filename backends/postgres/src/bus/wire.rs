@@ -85,7 +85,6 @@ fn text(kind: char, bytes: &[u8]) -> String {
 mod tests {
     use std::time::{Duration, SystemTime};
 
-    use chappe_core::attribute::Value;
     use chappe_core::bus::{Origin, seal};
     use proptest::collection::vec;
     use proptest::prelude::*;
@@ -104,15 +103,6 @@ mod tests {
         let mut out = Vec::new();
         seal(message, at, &mut out);
         out
-    }
-
-    fn value() -> impl Strategy<Value = Value> {
-        prop_oneof![
-            any::<String>().prop_map(Value::from),
-            any::<i64>().prop_map(Value::from),
-            vec(any::<u8>(), 0..40).prop_map(Value::from),
-            Just(Value::Null),
-        ]
     }
 
     fn read_back(message: &Message, at: SystemTime) -> Message {
@@ -161,46 +151,16 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
-        fn any_message_survives(
-            body in vec(any::<u8>(), 0..300),
-            attributes in vec(("[a-zA-Z é]{1,9}", value()), 0..6),
-            id in proptest::option::of(any::<String>()),
-            key in proptest::option::of(vec(any::<u8>(), 0..20)),
-            expires in proptest::option::of(any::<u64>()),
-            at in any::<u64>(),
-        ) {
-            let mut message = Message::new(body);
-            message.attributes_mut().extend(attributes);
-            message.set_expires(expires.map(time));
-            if let Some(id) = id {
-                message.set_id(id);
-            }
-            if let Some(key) = key {
-                message.set_key(key);
-            }
+        fn any_body_survives(body in vec(any::<u8>(), 0..300), at in 1..u64::MAX) {
+            let received = read_back(&Message::new(body.clone()), time(at));
 
-            let received = read_back(&message, time(at.max(1)));
-
-            prop_assert_eq!(received.body(), message.body());
-            prop_assert_eq!(received.attributes(), message.attributes());
-            prop_assert_eq!(received.id().cloned(), message.id().cloned().or(Some(mark().id())));
-            prop_assert_eq!(received.key(), message.key());
-            prop_assert_eq!(received.expires(), message.expires());
-            prop_assert_eq!(received.published(), Some(time(at.max(1))));
+            prop_assert_eq!(&received.body()[..], body);
+            prop_assert_eq!(received.published(), Some(time(at)));
         }
 
         #[test]
         fn no_payload_makes_it_panic(payload in "[12][A-Za-z0-9+/]{0,80}") {
             let _ = read(&payload);
-        }
-
-        #[test]
-        fn a_cut_envelope_is_none_of_ours(cut in 0_usize..24) {
-            let mut message = Message::new("");
-            message.set_id("a long enough id");
-            let envelope = sealed(&message, time(1));
-
-            prop_assert!(cut >= envelope.len() || open(mark(), envelope[..cut].to_vec().into()).is_none());
         }
     }
 }
