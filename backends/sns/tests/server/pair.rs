@@ -12,7 +12,7 @@ use chappe_sqs::SqsQueue;
 use chappe_sqs::admin::{QueueSpec, ensure_queue};
 
 /// How long a message may take from one to the other.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct Pair {
     pub(crate) sns: aws_sdk_sns::Client,

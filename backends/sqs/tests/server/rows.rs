@@ -20,12 +20,14 @@ use tower::service_fn;
 use crate::support::{client, client_of, endpoint, fifo, fresh_name, referee, standard};
 
 const SECOND: Duration = Duration::from_secs(1);
+/// More than a lease: a message may have been handed to a poll that was cut off.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 async fn take(queue: &SqsQueue, count: usize) -> Vec<Delivery<SqsReceipt>> {
     let options = ConsumeOptions::new(StopToken::never(), 64.try_into().unwrap());
     let mut consumer = queue.consume(options).await.unwrap();
     let mut all = Vec::new();
-    timeout(SECOND * 30, async {
+    timeout(PATIENCE, async {
         while all.len() < count {
             consumer.fetch(count - all.len(), &mut all).await.unwrap();
         }
@@ -87,10 +89,7 @@ async fn groups_keep_their_order_and_overlap() {
     let backoff = chappe::server::Backoff::none();
     let stopped = stop.token();
     let serving = Server::new(queue.clone()).concurrency(8).backoff(backoff).serve(receiver);
-    timeout(SECOND * 60, serving.with_graceful_shutdown(async move { stopped.stopped().await }))
-        .await
-        .unwrap()
-        .unwrap();
+    timeout(PATIENCE, serving.with_graceful_shutdown(async move { stopped.stopped().await })).await.unwrap().unwrap();
 
     for (key, numbers) in seen.lock().unwrap().iter() {
         assert!(numbers.len() == 20 && numbers.is_sorted(), "{key}: {numbers:?}");
@@ -217,7 +216,7 @@ async fn a_dead_endpoint_is_survived() {
     let relay = Relay::to(endpoint().trim_start_matches("http://")).await.unwrap();
     let direct = client();
     let url = standard(&direct).await.unwrap();
-    let queue = quick(&client_of(&format!("http://{}", relay.addr())), &url);
+    let queue = quick(&client_of(&format!("http://{}", relay.addr())), &url).lease(SECOND * 5);
     let (stop, handled) = (StopSource::new(), Arc::new(Mutex::new(Vec::new())));
     let (stopped, log, done) = (stop.token(), Arc::clone(&handled), stop.clone());
     let receiver = service_fn(move |message: Message| {
@@ -240,10 +239,10 @@ async fn a_dead_endpoint_is_survived() {
     let mut health = queue.status().watch();
     relay.refuse().await;
     relay.cut();
-    timeout(SECOND * 10, health.wait_for(|health| !health.healthy)).await.expect("it is noticed").unwrap();
+    timeout(PATIENCE, health.wait_for(|health| !health.healthy)).await.expect("it is noticed").unwrap();
     topic.publish("after").await.unwrap();
     relay.heal().await;
-    timeout(SECOND * 30, serving).await.expect("it recovers").unwrap().unwrap();
+    timeout(PATIENCE, serving).await.expect("it recovers").unwrap().unwrap();
 
     assert_eq!(handled.lock().unwrap().len(), 2);
     assert!(queue.status().is_healthy());
@@ -336,7 +335,7 @@ async fn ten_thousand_messages_are_handled_and_deleted() {
 
     let server = Server::new(queue.clone()).concurrency(100);
     let serving = server.serve(receiver).with_graceful_shutdown(async move { stopped.stopped().await });
-    let report = timeout(SECOND * 120, serving).await.unwrap().unwrap();
+    let report = timeout(PATIENCE, serving).await.unwrap().unwrap();
 
     assert_eq!(queue.depth().await.unwrap(), Depth::default());
     assert_eq!((seen.lock().unwrap().len(), report.metrics.lost), (ALL, 0), "{report}");
