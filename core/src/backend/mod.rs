@@ -14,6 +14,7 @@
 
 mod broadcast;
 mod capability;
+mod lease;
 mod publish;
 mod queue;
 mod settle;
@@ -24,6 +25,7 @@ mod url;
 
 pub use broadcast::{Broadcast, Overflow, Signal, SubscribeOptions, Subscription};
 pub use capability::{Attempts, Capabilities, Delay, LeaseKind, Order, PublishCapabilities};
+pub use lease::LocalLease;
 pub use publish::{Outgoing, PublishResult, Publisher};
 pub use queue::{ConsumeOptions, Consumer, DeadLetter, Delivery, Depth, Fetch, Queue};
 pub use settle::{Action, SettleResult, Settlement};

@@ -225,8 +225,8 @@ impl Pump {
             let now = Instant::now();
             let (due, too_long): (Vec<_>, Vec<_>) = held
                 .into_iter()
-                .filter(|receipt| receipt.until() <= now + lease * 2 / 3)
-                .partition(|receipt| receipt.age(now) + lease <= self.shared.options.max_hold);
+                .filter(|receipt| receipt.lease().until() <= now + lease * 2 / 3)
+                .partition(|receipt| receipt.lease().age(now) + lease <= self.shared.options.max_hold);
             if !too_long.is_empty() {
                 let count = too_long.len();
                 tracing::debug!(count, "messages nobody has asked for are let go");
@@ -234,7 +234,7 @@ impl Pump {
             for part in due.chunks(MAX_IDS) {
                 let now = Instant::now();
                 match modify(&self.shared, part, whole_seconds(lease)).await {
-                    Ok(_) => part.iter().for_each(|receipt| receipt.extend(now + lease)),
+                    Ok(_) => part.iter().for_each(|receipt| receipt.lease().extend(now + lease)),
                     Err(error) => tracing::warn!(%error, "leases of messages that wait could not be renewed"),
                 }
             }

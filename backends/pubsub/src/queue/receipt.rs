@@ -1,10 +1,10 @@
 //! [`PubsubReceipt`], what settles a delivery.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use chappe_core::backend::LocalLease;
 use chappe_core::{Key, MessageId};
 use tokio::time::Instant;
 
@@ -19,14 +19,7 @@ pub struct PubsubReceipt(Arc<Inner>);
 
 struct Inner {
     ack_id: Arc<str>,
-    /// Since when the message is held.
-    received: Instant,
-    /// When the lease ends, in nanoseconds since `received`.
-    until: AtomicU64,
-    /// Nothing more can be done through it.
-    over: AtomicBool,
-    /// It is in the dead letter, and has yet to be acknowledged here.
-    buried: AtomicBool,
+    lease: LocalLease,
     message: Option<MessageId>,
     /// What it is ordered by, where order is kept.
     key: Option<Key>,
@@ -45,10 +38,7 @@ impl PubsubReceipt {
     ) -> Self {
         Self(Arc::new(Inner {
             ack_id,
-            received,
-            until: AtomicU64::new(nanos(lease)),
-            over: AtomicBool::new(false),
-            buried: AtomicBool::new(false),
+            lease: LocalLease::new(received, lease),
             message,
             key,
             stock: Arc::downgrade(stock),
@@ -57,13 +47,9 @@ impl PubsubReceipt {
 
     /// Another receipt for the same delivery, under which it is handed out here once more. This one is over.
     pub(super) fn anew(&self) -> Self {
-        self.end();
         Self(Arc::new(Inner {
             ack_id: Arc::clone(&self.0.ack_id),
-            received: self.0.received,
-            until: AtomicU64::new(self.0.until.load(Ordering::Acquire)),
-            over: AtomicBool::new(false),
-            buried: AtomicBool::new(false),
+            lease: self.0.lease.hand_over(),
             message: self.0.message.clone(),
             key: self.0.key.clone(),
             stock: Weak::clone(&self.0.stock),
@@ -91,44 +77,13 @@ impl PubsubReceipt {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// When the lease ends.
-    pub(super) fn until(&self) -> Instant {
-        self.0.received + Duration::from_nanos(self.0.until.load(Ordering::Acquire))
-    }
-
-    /// Whether nothing can be done through it any more.
-    pub(super) fn is_over(&self, now: Instant) -> bool {
-        self.0.over.load(Ordering::Acquire) || self.until() <= now
-    }
-
-    /// How long the message has been held.
-    pub(super) fn age(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.0.received)
-    }
-
-    pub(super) fn extend(&self, until: Instant) {
-        self.0.until.store(nanos(until.saturating_duration_since(self.0.received)), Ordering::Release);
-    }
-
-    pub(super) fn end(&self) {
-        self.0.over.store(true, Ordering::Release);
-    }
-
-    pub(super) fn is_buried(&self) -> bool {
-        self.0.buried.load(Ordering::Acquire)
-    }
-
-    pub(super) fn bury(&self) {
-        self.0.buried.store(true, Ordering::Release);
+    pub(super) fn lease(&self) -> &LocalLease {
+        &self.0.lease
     }
 }
 
 impl fmt::Debug for PubsubReceipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PubsubReceipt").field("until", &self.until()).finish_non_exhaustive()
+        f.debug_struct("PubsubReceipt").field("until", &self.0.lease.until()).finish_non_exhaustive()
     }
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

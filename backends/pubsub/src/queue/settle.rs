@@ -76,11 +76,11 @@ impl Shared {
         let mut plan = Plan::default();
         for (place, settlement) in batch.iter_mut().enumerate().filter(|(_, entry)| entry.result.is_pending()) {
             let receipt = &settlement.receipt;
-            if settlement.action != Action::Forget && receipt.is_over(now) {
+            if settlement.action != Action::Forget && receipt.lease().is_over(now) {
                 settlement.result = SettleResult::Lost;
                 continue;
             }
-            let left = self.options.max_hold.saturating_sub(receipt.age(now));
+            let left = self.options.max_hold.saturating_sub(receipt.lease().age(now));
             match &settlement.action {
                 Action::Ack => plan.acks.push((Some(place), receipt.clone())),
                 Action::Retry { .. } | Action::Release if stays_here(receipt) => {
@@ -114,7 +114,9 @@ impl Shared {
             let settlement = &batch[place];
             match &settlement.message {
                 // It is there already, and only the acknowledgement failed.
-                _ if settlement.receipt.is_buried() => plan.acks.push((Some(place), settlement.receipt.clone())),
+                _ if settlement.receipt.lease().is_buried() => {
+                    plan.acks.push((Some(place), settlement.receipt.clone()))
+                }
                 Some(message) => {
                     let letter = DeadLetter::new(reason, self.target.name(), message.attempt(), SystemTime::now());
                     places.push(place);
@@ -131,7 +133,7 @@ impl Shared {
         for (place, result) in places.into_iter().zip(sent) {
             match result {
                 Ok(_) => {
-                    batch[place].receipt.bury();
+                    batch[place].receipt.lease().bury();
                     plan.acks.push((Some(place), batch[place].receipt.clone()));
                 }
                 Err(error) => batch[place].result = SettleResult::Failed(error),
@@ -144,10 +146,10 @@ impl Shared {
         let mut back = Vec::new();
         for Settlement { receipt, action, result, .. } in batch {
             match (action, result) {
-                (Action::Extend { by }, SettleResult::Done) => receipt.extend(now + *by),
+                (Action::Extend { by }, SettleResult::Done) => receipt.lease().extend(now + *by),
                 (Action::Forget, _) | (_, SettleResult::Lost) => {
                     self.tally.failed(receipt.message());
-                    receipt.end();
+                    receipt.lease().end();
                     // It will come again, and those behind it must not come before.
                     back.extend(receipt.stock().into_iter().flat_map(|stock| stock.take_followers(receipt)));
                 }
@@ -158,7 +160,7 @@ impl Shared {
                 (Action::Release, SettleResult::Done) => back.extend(self.put_aside(receipt, now, Duration::ZERO)),
                 (_, SettleResult::Done) => {
                     self.tally.done(receipt.message());
-                    receipt.end();
+                    receipt.lease().end();
                     back.extend(receipt.stock().into_iter().flat_map(|stock| stock.advance(receipt)));
                 }
                 _ => {}
@@ -176,10 +178,10 @@ impl Shared {
             if !delay.is_zero() {
                 receipt.stock().into_iter().for_each(|stock| stock.put_off(now + delay));
             }
-            receipt.end();
+            receipt.lease().end();
             return Vec::new();
         };
-        receipt.extend(now + self.options.lease);
+        receipt.lease().extend(now + self.options.lease);
         stock.again(receipt, now + delay)
     }
 

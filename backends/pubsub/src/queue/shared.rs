@@ -147,6 +147,6 @@ impl Shared {
                 tracing::warn!(%error, subscription = self.target.name(), "messages could not be given back");
             }
         }
-        receipts.iter().for_each(PubsubReceipt::end);
+        receipts.iter().for_each(|receipt| receipt.lease().end());
     }
 }

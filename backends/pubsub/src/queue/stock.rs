@@ -123,11 +123,11 @@ impl Stock {
         while out.len() < max {
             let Some(mut delivery) = state.ready.pop_front() else { break };
             state.bytes = state.bytes.saturating_sub(delivery.message.size_bytes());
-            if delivery.receipt.is_over(now) {
+            if delivery.receipt.lease().is_over(now) {
                 state.forget(&delivery.receipt);
                 continue;
             }
-            delivery.lease_until = Some(delivery.receipt.until());
+            delivery.lease_until = Some(delivery.receipt.lease().until());
             let counted =
                 delivery.message.extensions().get::<PubsubMetadata>().and_then(|known| known.delivery_attempt);
             let here = self.tally.of(delivery.receipt.message());
@@ -274,7 +274,7 @@ impl Stock {
         let mut gone = 0;
         let next = loop {
             match line.followers.pop_front() {
-                Some(next) if next.receipt.is_over(now) => gone += next.message.size_bytes(),
+                Some(next) if next.receipt.lease().is_over(now) => gone += next.message.size_bytes(),
                 other => break other,
             }
         };
@@ -317,7 +317,7 @@ impl State {
         };
         let now = Instant::now();
         if let Some(line) = self.keys.get_mut(&key) {
-            if !line.head.receipt.is_over(now) {
+            if !line.head.receipt.lease().is_over(now) {
                 line.followers.push_back(delivery);
                 return;
             }
@@ -365,8 +365,12 @@ impl State {
 
     /// Forgets keys whose head is over: it was given up, and the key may never come again.
     fn sweep(&mut self, now: Instant) {
-        let over: Vec<_> =
-            self.keys.iter().filter(|(_, line)| line.head.receipt.is_over(now)).map(|(key, _)| key.clone()).collect();
+        let over: Vec<_> = self
+            .keys
+            .iter()
+            .filter(|(_, line)| line.head.receipt.lease().is_over(now))
+            .map(|(key, _)| key.clone())
+            .collect();
         over.iter().for_each(|key| self.drop_line(key));
         self.sweep_at = SWEEP.max(2 * self.keys.len());
     }
@@ -443,7 +447,7 @@ mod tests {
         let stale = out(&stock);
         assert!(stock.advance(&again[0].receipt).is_empty());
 
-        assert!(early.is_empty() && stale.is_empty() && first.is_over(Instant::now()));
+        assert!(early.is_empty() && stale.is_empty() && first.lease().is_over(Instant::now()));
         assert_eq!((ids(&again), ids(&out(&stock))), (vec!["1"], vec!["2"]));
         assert_eq!(stock.lock().bytes, 0);
     }

@@ -86,7 +86,7 @@ impl SqsConsumer {
         let now = Instant::now();
         while out.len() < max {
             let Some(delivery) = self.stock.pop_front() else { break };
-            if !delivery.receipt.is_over(now) {
+            if !delivery.receipt.lease().is_over(now) {
                 out.push(delivery);
             }
         }

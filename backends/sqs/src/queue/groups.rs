@@ -55,7 +55,7 @@ impl State {
 
     /// Forgets groups whose head is over: the server gave it up, and its group may never come again.
     fn sweep(&mut self, now: Instant) {
-        self.groups.retain(|_, group| !group.head.is_over(now));
+        self.groups.retain(|_, group| !group.head.lease().is_over(now));
         self.held = self.groups.values().map(|group| group.followers.len()).sum();
         self.sweep_at = SWEEP.max(2 * self.groups.len());
     }
@@ -67,7 +67,7 @@ impl Groups {
         let now = Instant::now();
         let mut state = self.lock();
         if let Some(waiting) = state.groups.get_mut(&group) {
-            if !waiting.head.is_over(now) {
+            if !waiting.head.lease().is_over(now) {
                 waiting.followers.push_back(delivery);
                 state.held += 1;
                 return;
@@ -88,7 +88,7 @@ impl Groups {
         let mut state = self.lock();
         while out.len() < max {
             let Some(delivery) = state.ready.pop_front() else { return };
-            if !delivery.receipt.is_over(now) {
+            if !delivery.receipt.lease().is_over(now) {
                 out.push(delivery);
             } else if let Some((_, group)) = delivery.receipt.group() {
                 state.forget(group);
@@ -131,13 +131,13 @@ impl Groups {
         let State { groups, ready, held, .. } = &mut *state;
         let Some(waiting) = groups.get_mut(group).filter(|waiting| waiting.head.is(head)) else { return };
         let before = waiting.followers.len();
-        let next = std::iter::from_fn(|| waiting.followers.pop_front()).find(|next| !next.receipt.is_over(now));
+        let next = std::iter::from_fn(|| waiting.followers.pop_front()).find(|next| !next.receipt.lease().is_over(now));
         *held -= before - waiting.followers.len();
         match next {
             Some(mut next) => {
                 waiting.head = next.receipt.clone();
                 // It may have been renewed while it was held.
-                next.lease_until = Some(next.receipt.until());
+                next.lease_until = Some(next.receipt.lease().until());
                 ready.push_back(next);
             }
             None => drop(groups.remove(group)),

@@ -58,7 +58,7 @@ impl Poller {
             match decoded {
                 Decoded::Message(message, blob) => {
                     let receipt = SqsReceipt::new(handle, received, haul.shared.options.lease, blob);
-                    let until = receipt.until();
+                    let until = receipt.lease().until();
                     haul.deliveries.push(Delivery::new(*message, receipt).lease_until(until));
                 }
                 Decoded::Left(why) => {

@@ -1,10 +1,10 @@
 //! [`SqsReceipt`], what settles a delivery.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use chappe_core::backend::LocalLease;
 use tokio::time::Instant;
 
 use super::groups::Groups;
@@ -19,14 +19,8 @@ pub struct SqsReceipt(Arc<Inner>);
 
 struct Inner {
     handle: String,
-    /// From when SQS counts its twelve hours.
-    received: Instant,
-    /// When the lease ends, in nanoseconds since `received`.
-    until: AtomicU64,
-    /// Nothing more can be done through it.
-    over: AtomicBool,
-    /// It is in the dead letter, and has yet to be deleted here.
-    buried: AtomicBool,
+    /// From when it was received, which is when SQS begins to count its twelve hours.
+    lease: LocalLease,
     blob: Option<BlobKey>,
     /// The group it is in, of a FIFO queue.
     group: Option<(Weak<Groups>, Arc<str>)>,
@@ -34,15 +28,7 @@ struct Inner {
 
 impl SqsReceipt {
     pub(super) fn new(handle: String, received: Instant, lease: Duration, blob: Option<BlobKey>) -> Self {
-        Self(Arc::new(Inner {
-            handle,
-            received,
-            until: AtomicU64::new(nanos(lease)),
-            over: AtomicBool::new(false),
-            buried: AtomicBool::new(false),
-            blob,
-            group: None,
-        }))
+        Self(Arc::new(Inner { handle, lease: LocalLease::new(received, lease), blob, group: None }))
     }
 
     /// Names the group, before the receipt is handed out.
@@ -70,44 +56,13 @@ impl SqsReceipt {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// When the lease ends.
-    pub(super) fn until(&self) -> Instant {
-        self.0.received + Duration::from_nanos(self.0.until.load(Ordering::Acquire))
-    }
-
-    /// Whether nothing can be done through it any more.
-    pub(super) fn is_over(&self, now: Instant) -> bool {
-        self.0.over.load(Ordering::Acquire) || self.until() <= now
-    }
-
-    /// How long SQS has held the message for us.
-    pub(super) fn age(&self, now: Instant) -> Duration {
-        now.saturating_duration_since(self.0.received)
-    }
-
-    pub(super) fn extend(&self, until: Instant) {
-        self.0.until.store(nanos(until.saturating_duration_since(self.0.received)), Ordering::Release);
-    }
-
-    pub(super) fn end(&self) {
-        self.0.over.store(true, Ordering::Release);
-    }
-
-    pub(super) fn is_buried(&self) -> bool {
-        self.0.buried.load(Ordering::Acquire)
-    }
-
-    pub(super) fn bury(&self) {
-        self.0.buried.store(true, Ordering::Release);
+    pub(super) fn lease(&self) -> &LocalLease {
+        &self.0.lease
     }
 }
 
 impl fmt::Debug for SqsReceipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqsReceipt").field("until", &self.until()).finish_non_exhaustive()
+        f.debug_struct("SqsReceipt").field("until", &self.0.lease.until()).finish_non_exhaustive()
     }
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

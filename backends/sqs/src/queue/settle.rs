@@ -55,7 +55,7 @@ impl Shared {
                 (Some(place), result) => batch[*place].result = result,
                 // A follower whose lease was renewed.
                 (None, SettleResult::Done) if change.seconds > 0 => {
-                    change.receipt.extend(now + Duration::from_secs(change.seconds.unsigned_abs().into()));
+                    change.receipt.lease().extend(now + Duration::from_secs(change.seconds.unsigned_abs().into()));
                 }
                 (None, _) => {}
             }
@@ -68,11 +68,11 @@ impl Shared {
         let mut plan = Plan::default();
         for (place, settlement) in batch.iter_mut().enumerate().filter(|(_, entry)| entry.result.is_pending()) {
             let receipt = &settlement.receipt;
-            if settlement.action != Action::Forget && receipt.is_over(now) {
+            if settlement.action != Action::Forget && receipt.lease().is_over(now) {
                 settlement.result = SettleResult::Lost;
                 continue;
             }
-            let left = MAX_VISIBILITY.saturating_sub(receipt.age(now));
+            let left = MAX_VISIBILITY.saturating_sub(receipt.lease().age(now));
             match &settlement.action {
                 Action::Ack => plan.deletes.push((place, receipt.clone())),
                 Action::Retry { delay, .. } => plan.put_back(place, receipt, whole_seconds((*delay).min(left))),
@@ -100,7 +100,7 @@ impl Shared {
             let settlement = &batch[place];
             match &settlement.message {
                 // It is there already, and only the deletion failed.
-                _ if settlement.receipt.is_buried() => plan.deletes.push((place, settlement.receipt.clone())),
+                _ if settlement.receipt.lease().is_buried() => plan.deletes.push((place, settlement.receipt.clone())),
                 Some(message) => {
                     let letter = DeadLetter::new(reason, self.target.name(), message.attempt(), SystemTime::now());
                     places.push(place);
@@ -117,7 +117,7 @@ impl Shared {
         for (place, result) in places.into_iter().zip(sent) {
             match result {
                 Ok(_) => {
-                    batch[place].receipt.bury();
+                    batch[place].receipt.lease().bury();
                     plan.deletes.push((place, batch[place].receipt.clone()));
                 }
                 Err(error) => batch[place].result = SettleResult::Failed(error),
@@ -133,9 +133,9 @@ impl Shared {
             let receipt = &settlement.receipt;
             let group = || receipt.group();
             match (&settlement.action, &settlement.result) {
-                (Action::Extend { by }, SettleResult::Done) => receipt.extend(now + *by),
+                (Action::Extend { by }, SettleResult::Done) => receipt.lease().extend(now + *by),
                 (Action::Forget, _) | (_, SettleResult::Lost) => {
-                    receipt.end();
+                    receipt.lease().end();
                     if let Some((groups, name)) = group() {
                         // It will come again, and those behind it must not come before.
                         back.extend(groups.take_followers(name, receipt));
@@ -143,7 +143,7 @@ impl Shared {
                     }
                 }
                 (action, SettleResult::Done) => {
-                    receipt.end();
+                    receipt.lease().end();
                     let gone = matches!(action, Action::Ack | Action::DeadLetter { .. });
                     blobs.extend(receipt.blob().filter(|_| gone && self.options.delete_blobs));
                     if let Some((groups, name)) = group() {

@@ -109,7 +109,7 @@ impl Shared {
             if let Err(error) = change_visibility(self, &changes).await {
                 tracing::warn!(%error, queue = self.target.name(), "messages could not be given back");
             }
-            receipts.iter().for_each(SqsReceipt::end);
+            receipts.iter().for_each(|receipt| receipt.lease().end());
         }
     }
 }
