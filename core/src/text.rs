@@ -14,14 +14,22 @@ use compact_str::CompactString;
 pub struct Str(CompactString);
 
 impl Str {
+    /// Copies a string; short text is held without allocating.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(CompactString::new(text))
+    }
+
     /// Wraps a static string without copying it.
     #[must_use]
+    #[inline]
     pub const fn from_static(text: &'static str) -> Self {
         Self(CompactString::const_new(text))
     }
 
     /// The text as a string slice.
     #[must_use]
+    #[inline]
     pub fn as_str(&self) -> &str {
         self.0.as_str()
     }
@@ -30,24 +38,28 @@ impl Str {
 impl Deref for Str {
     type Target = str;
 
+    #[inline]
     fn deref(&self) -> &str {
         self.as_str()
     }
 }
 
 impl AsRef<str> for Str {
+    #[inline]
     fn as_ref(&self) -> &str {
         self.as_str()
     }
 }
 
 impl Borrow<str> for Str {
+    #[inline]
     fn borrow(&self) -> &str {
         self.as_str()
     }
 }
 
 impl From<&'static str> for Str {
+    #[inline]
     fn from(text: &'static str) -> Self {
         Self::from_static(text)
     }

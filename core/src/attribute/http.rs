@@ -16,7 +16,7 @@ impl From<&HeaderMap> for Attributes {
                     Ok(text) => Value::from(text.to_owned()),
                     Err(_) => Value::Binary(Bytes::copy_from_slice(value.as_bytes())),
                 };
-                (Str::from(name.as_str().to_owned()), value)
+                (Str::new(name.as_str()), value)
             })
             .collect()
     }

@@ -60,12 +60,14 @@ impl Attributes {
 
     /// How many values there are, repeated names counted each time.
     #[must_use]
+    #[inline]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// Whether there is no attribute at all.
     #[must_use]
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -154,6 +156,7 @@ impl Attributes {
 
     /// All names and values in order.
     #[must_use]
+    #[inline]
     pub fn iter(&self) -> Iter<'_> {
         self.into_iter()
     }
@@ -217,6 +220,7 @@ impl<'a> IntoIterator for &'a Attributes {
     type Item = (&'a Str, &'a Value);
     type IntoIter = Iter<'a>;
 
+    #[inline]
     fn into_iter(self) -> Iter<'a> {
         Iter(self.entries.iter())
     }
@@ -229,10 +233,12 @@ pub struct Iter<'a>(std::slice::Iter<'a, (Str, Value)>);
 impl<'a> Iterator for Iter<'a> {
     type Item = (&'a Str, &'a Value);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         self.0.next().map(|(name, value)| (name, value))
     }
 
+    #[inline]
     fn size_hint(&self) -> (usize, Option<usize>) {
         self.0.size_hint()
     }

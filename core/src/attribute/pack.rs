@@ -359,7 +359,7 @@ fn get_bytes<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
 }
 
 fn get_text(rest: &mut &[u8]) -> Option<Str> {
-    std::str::from_utf8(get_bytes(rest)?).ok().map(|text| Str::from(text.to_owned()))
+    std::str::from_utf8(get_bytes(rest)?).ok().map(Str::new)
 }
 
 fn malformed() -> Error {

@@ -24,6 +24,7 @@ pub enum Value {
 impl Value {
     /// The text of a `Text` or `Number`.
     #[must_use]
+    #[inline]
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::Text(text) | Self::Number(text) => Some(text),
@@ -33,6 +34,7 @@ impl Value {
 
     /// The bytes of the value, empty for `Null`.
     #[must_use]
+    #[inline]
     pub fn as_bytes(&self) -> &[u8] {
         match self {
             Self::Text(text) | Self::Number(text) => text.as_bytes(),
@@ -43,6 +45,7 @@ impl Value {
 }
 
 impl From<&'static str> for Value {
+    #[inline]
     fn from(text: &'static str) -> Self {
         Self::Text(text.into())
     }
@@ -55,6 +58,7 @@ impl From<String> for Value {
 }
 
 impl From<Str> for Value {
+    #[inline]
     fn from(text: Str) -> Self {
         Self::Text(text)
     }

@@ -109,7 +109,7 @@ fn get_bytes(rest: &mut Bytes) -> Option<Bytes> {
 
 fn get_text(rest: &mut Bytes) -> Option<Str> {
     let bytes = get_bytes(rest)?;
-    std::str::from_utf8(&bytes).ok().map(|text| Str::from(text.to_owned()))
+    std::str::from_utf8(&bytes).ok().map(Str::new)
 }
 
 /// Times before 1970 and after 2554 are taken for these.

@@ -80,7 +80,7 @@ impl Codec for WriteCloudEventsLayer {
 }
 
 fn wrapped(message: &Message, source: Str) -> Result<CloudEvent, Error> {
-    let text = |name: &str| message.attributes().get_str(name).map(|text| Str::from(text.to_owned()));
+    let text = |name: &str| message.attributes().get_str(name).map(Str::new);
     let kind = text(TYPE)
         .ok_or_else(|| Error::new(ErrorKind::Invalid, "message without the attribute type cannot become an event"))?;
     let id = message.id().map_or_else(|| uuid::Uuid::new_v4().to_string().into(), |id| id.to_str());

@@ -73,8 +73,8 @@ pub(super) fn attributes_of(elements: &[Option<&str>], kinds: Option<&str>) -> O
         let kind = kinds.as_mut().map_or(Some(kind::TEXT), Iterator::next)?;
         let value = match (kind, pair[1]) {
             (_, None) => Value::Null,
-            (kind::TEXT, Some(text)) => Value::Text(Str::from(text.to_owned())),
-            (kind::NUMBER, Some(number)) => Value::Number(Str::from(number.to_owned())),
+            (kind::TEXT, Some(text)) => Value::Text(Str::new(text)),
+            (kind::NUMBER, Some(number)) => Value::Number(Str::new(number)),
             (kind::BYTES, Some(text)) => Value::from(STANDARD.decode(text).ok()?),
             (kind::ENCODED_NUMBER, Some(text)) => {
                 Value::Number(Str::from(String::from_utf8(STANDARD.decode(text).ok()?).ok()?))
@@ -82,7 +82,7 @@ pub(super) fn attributes_of(elements: &[Option<&str>], kinds: Option<&str>) -> O
             (kind::ENCODED, Some(text)) => Value::from(String::from_utf8(STANDARD.decode(text).ok()?).ok()?),
             _ => return None,
         };
-        attributes.append(pair[0]?.to_owned(), value);
+        attributes.append(Str::new(pair[0]?), value);
     }
     Some(attributes)
 }
