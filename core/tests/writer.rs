@@ -4,13 +4,15 @@ use std::error::Error as _;
 use std::fmt;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BufMut;
 use chappe_core::{BoxError, Error, ErrorKind, Message, Published, Topic};
+use futures_util::future::BoxFuture;
 use tokio::io::AsyncWriteExt;
 use tower::limit::ConcurrencyLimit;
-use tower::{ServiceBuilder, service_fn};
+use tower::{Service, ServiceBuilder, service_fn};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -37,8 +39,8 @@ fn topic() -> (Log, impl Topic<Error = Error>) {
     (log, topic)
 }
 
-fn receipt(number: &'static str) -> Published {
-    Published::new(Some(number.into()))
+fn receipt(number: &str) -> Published {
+    Published::new(Some(number.to_owned().into()))
 }
 
 fn bodies(log: &Log) -> Vec<String> {
@@ -182,6 +184,48 @@ async fn publish_all_gets_through_a_topic_that_takes_one_at_a_time() {
 
     assert!(results.iter().all(Result::is_ok));
     assert_eq!(bodies(&log), ["a", "b", "c", "d"]);
+}
+
+/// Fails every seventh time it is asked whether it is ready, and ends its calls in no order.
+#[derive(Clone, Default)]
+struct Moody {
+    asked: usize,
+}
+
+impl Service<Message> for Moody {
+    type Response = Published;
+    type Error = Error;
+    type Future = BoxFuture<'static, Result<Published, Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.asked += 1;
+        let ready = !self.asked.is_multiple_of(7);
+        Poll::Ready(if ready { Ok(()) } else { Err(Error::new(ErrorKind::Unavailable, "not today")) })
+    }
+
+    fn call(&mut self, message: Message) -> Self::Future {
+        let number = String::from_utf8(message.into_body().into()).unwrap();
+        let time = Duration::from_millis(number.parse::<u64>().unwrap() * 97 % 50);
+        Box::pin(async move {
+            tokio::time::sleep(time).await;
+            Ok(receipt(&number))
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn publish_all_keeps_every_result_in_its_place_however_many_calls_are_under_way() {
+    let topic = ConcurrencyLimit::new(Moody::default(), 45);
+
+    let results = topic.publish_all((0..300).map(|number| number.to_string())).await;
+
+    assert_eq!(results.len(), 300);
+    for (at, result) in results.into_iter().enumerate() {
+        match result {
+            Ok(published) => assert_eq!(published, receipt(&at.to_string())),
+            Err(error) => assert_eq!((error.kind(), (at + 1) % 7), (ErrorKind::Unavailable, 0)),
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,13 +1,13 @@
 //! [`Topic`], the bound on what messages are published to, and the receipt it answers with.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
 
-use futures_util::future::{Either, select};
-use futures_util::stream::FuturesUnordered;
-use futures_util::{FutureExt, StreamExt};
+use futures_util::FutureExt;
 use tower_service::Service;
 
+mod calls;
+
+use self::calls::Calls;
 use crate::{BoxError, Error, Message, MessageId, MessageWriter};
 
 /// The broker's receipt for a published message.
@@ -85,26 +85,14 @@ pub trait Topic:
         let mut topic = self.clone();
         let messages = messages.into_iter().map(Into::<Message>::into);
         async move {
-            let mut results = Vec::with_capacity(messages.size_hint().0);
-            let mut running = FuturesUnordered::new();
-            for (at, message) in messages.enumerate() {
-                results.push(None);
-                match ready_while(&mut topic, &mut running, &mut results).await {
-                    Ok(()) => {
-                        let call = topic.call(message);
-                        running.push(async move { (at, call.await.map_err(Error::from_boxed)) });
-                    }
-                    Err(error) => results[at] = Some(Err(error)),
-                }
-                // A topic that answers at once must not leave a finished call behind for every message.
-                while let Some(Some((at, result))) = running.next().now_or_never() {
-                    results[at] = Some(result);
+            let mut calls = Calls::with_capacity(messages.size_hint().0);
+            for message in messages {
+                match calls.ready(&mut topic).await {
+                    Ok(()) => calls.start(topic.call(message).map(|result| result.map_err(Error::from_boxed))),
+                    Err(error) => calls.refuse(error),
                 }
             }
-            while let Some((at, result)) = running.next().await {
-                results[at] = Some(result);
-            }
-            results.into_iter().map(|result| result.expect("every message was called or refused")).collect()
+            calls.results().await
         }
     }
 }
@@ -117,26 +105,4 @@ impl<S> Topic for S where
 /// Waits until `topic` takes a message.
 pub(crate) async fn ready<T: Topic>(topic: &mut T) -> Result<(), Error> {
     poll_fn(|cx| topic.poll_ready(cx)).await.map_err(Error::from_boxed)
-}
-
-/// Waits until `topic` takes a message while the calls before it go on, since a full topic may be waiting
-/// for one of them to be driven to its end.
-async fn ready_while<T, F>(
-    topic: &mut T,
-    running: &mut FuturesUnordered<F>,
-    results: &mut [Option<Result<Published, Error>>],
-) -> Result<(), Error>
-where
-    T: Topic,
-    F: Future<Output = (usize, Result<Published, Error>)>,
-{
-    let mut waiting = pin!(ready(topic));
-    while !running.is_empty() {
-        match select(waiting.as_mut(), running.next()).await {
-            Either::Left((ready, _)) => return ready,
-            Either::Right((Some((at, result)), _)) => results[at] = Some(result),
-            Either::Right((None, _)) => break,
-        }
-    }
-    waiting.await
 }
