@@ -4,6 +4,7 @@ mod backoff;
 mod config;
 mod drive;
 mod link;
+mod pool;
 mod session;
 mod ssl;
 #[cfg(feature = "tls")]
@@ -12,4 +13,5 @@ mod tls;
 pub(crate) use backoff::Backoff;
 pub use config::PgConfig;
 pub(crate) use link::{Link, Listen, Vitals};
+pub(crate) use pool::Pool;
 pub(crate) use session::Session;

@@ -2,18 +2,19 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chappe_core::backend::{Backend, Delay, Outgoing, PublishCapabilities, PublishResult, Publisher, Status};
 use chappe_core::{Batched, Error, ErrorKind, Message, MessageId, Published};
-use tokio_postgres::types::Type;
 use tokio_postgres::{GenericClient, Row};
 
+mod insert;
 mod waker;
 
+use self::insert::Insert;
 use self::waker::Waker;
 use crate::PgStore;
-use crate::client::{Link, Vitals};
+use crate::client::{Link, Pool, Vitals};
 use crate::error::{self, Call};
 use crate::wire::{self, Columns};
 
@@ -21,8 +22,8 @@ use crate::wire::{self, Columns};
 const MAX_BATCH: usize = 500;
 /// The most bytes of a message and of a statement, unless set otherwise.
 const MAX_BYTES: usize = 16 << 20;
-/// How many connections publish side by side: their commits share the disk's.
-const CONNECTIONS: usize = 2;
+/// How many connections publish side by side, when one alone cannot keep up: their commits share the disk's.
+const CONNECTIONS: usize = 3;
 /// The longest name of a queue.
 const MAX_NAME_BYTES: usize = 200;
 
@@ -53,12 +54,9 @@ pub struct PgPublisher(Arc<Inner>);
 struct Inner {
     store: PgStore,
     queue: Box<str>,
-    insert: String,
-    insert_once: String,
     capabilities: PublishCapabilities,
     vitals: Vitals,
-    links: Vec<Arc<Link>>,
-    next: AtomicUsize,
+    pool: Pool,
     checked: AtomicBool,
     waker: Waker,
 }
@@ -128,7 +126,7 @@ impl PgPublisher {
         client: &C,
         messages: &[Message],
     ) -> Result<Vec<Published>, Error> {
-        let mut columns = Columns::default();
+        let mut columns = Columns::with_capacity(messages.len());
         for message in messages {
             self.0.capabilities.check(message)?;
             wire::check(message)?;
@@ -137,10 +135,11 @@ impl PgPublisher {
         if messages.is_empty() {
             return Ok(Vec::new());
         }
-        let (sql, parameters) = self.0.statement(&columns);
+        let insert = Insert::of(&columns, &self.0.store);
+        let parameters = insert.parameters(&self.0.queue);
         // It is not done before the caller commits, so that there is no doubt about it here.
         let call = Call { writes: false, ..self.0.call() };
-        let rows = client.query_typed(sql, &parameters).await.map_err(|error| error::of_call(error, &call))?;
+        let rows = client.query_typed(&insert.sql, &parameters).await.map_err(|error| error::of_call(error, &call))?;
         self.0.published(&columns, &rows)
     }
 
@@ -164,15 +163,12 @@ impl PgPublisher {
         capabilities.delay = Delay::Exact { max: Some(wire::MAX_DELAY) };
         capabilities.dedup = true;
         Self(Arc::new(Inner {
-            insert: store.sql(&insert("given", "")),
-            insert_once: store.sql(&insert_once()),
             waker: Waker::new(link(CONNECTIONS), store.sql("SELECT {schema}.wake($1)"), &queue),
-            links: (0..CONNECTIONS).map(link).collect(),
+            pool: Pool::new((0..CONNECTIONS).map(link)),
             store: store.clone(),
             queue: queue.into(),
             capabilities,
             vitals,
-            next: AtomicUsize::new(0),
             checked: AtomicBool::new(false),
         }))
     }
@@ -183,23 +179,14 @@ impl Inner {
         Call { doing: "publish to", what: "queue", name: &self.queue, writes: true }
     }
 
-    /// The statement for these messages; without ids there is nothing to look up.
-    fn statement<'a>(
-        &'a self,
-        columns: &'a Columns<'_>,
-    ) -> (&'a str, Vec<(&'a (dyn tokio_postgres::types::ToSql + Sync), Type)>) {
-        let sql = if columns.any_id() { &self.insert_once } else { &self.insert };
-        let mut parameters: Vec<(&(dyn tokio_postgres::types::ToSql + Sync), Type)> = vec![(&self.queue, Type::TEXT)];
-        parameters.extend(columns.parameters());
-        (sql, parameters)
-    }
-
     /// What came of each message: rows come back in order, without those that were there before.
     fn published(&self, columns: &Columns<'_>, rows: &[Row]) -> Result<Vec<Published>, Error> {
+        let with_ids = columns.any_id();
         let mut rows = rows.iter().peekable();
         let mut published = Vec::with_capacity(columns.ids().len());
         for id in columns.ids() {
-            let stored = rows.next_if(|row| row.get::<_, Option<&str>>(1) == id.as_deref());
+            let is_this = |row: &&Row| !with_ids || row.get::<_, Option<&str>>(1) == id.as_deref();
+            let stored = rows.next_if(is_this);
             published.push(match (stored, id) {
                 (Some(row), _) => Published::new(Some(MessageId::from_u64(row.get::<_, i64>(0).unsigned_abs()))),
                 (None, Some(_)) => Published::new(None).duplicate(),
@@ -213,14 +200,15 @@ impl Inner {
     }
 
     async fn insert(&self, columns: &Columns<'_>) -> Result<Vec<Published>, Error> {
-        let at = self.next.fetch_add(1, Ordering::Relaxed) % self.links.len();
-        let session = self.links[at].session().await?;
+        let link = self.pool.link();
+        let session = link.session().await?;
         if !self.checked.load(Ordering::Relaxed) {
             self.store.check_in(&session).await?;
             self.checked.store(true, Ordering::Relaxed);
         }
-        let (sql, parameters) = self.statement(columns);
-        let rows = session.answer(&self.call(), session.client().query_typed(sql, &parameters)).await?;
+        let insert = Insert::of(columns, &self.store);
+        let parameters = insert.parameters(&self.queue);
+        let rows = session.answer(&self.call(), session.client().query_typed(&insert.sql, &parameters)).await?;
         self.published(columns, &rows)
     }
 }
@@ -251,7 +239,7 @@ impl Publisher for PgPublisher {
                 outgoing.result = PublishResult::Failed(error);
             }
         }
-        let (mut columns, mut places) = (Columns::default(), Vec::new());
+        let (mut columns, mut places) = (Columns::with_capacity(batch.len()), Vec::with_capacity(batch.len()));
         for (at, outgoing) in batch.iter().enumerate().filter(|(_, outgoing)| outgoing.result.is_pending()) {
             columns.push(&outgoing.message);
             places.push(at);
@@ -308,36 +296,4 @@ pub(crate) fn check_name(name: &str) -> Result<(), Error> {
         return Err(Error::new(ErrorKind::Invalid, text));
     }
     Ok(())
-}
-
-/// The parameters as rows.
-const GIVEN: &str = "given AS MATERIALIZED (
-    SELECT u.*, row_number() OVER (PARTITION BY u.id ORDER BY u.n) AS nth
-    FROM unnest($2, $3, $4, $5, $6, $7, $8) WITH ORDINALITY AS u (delay, expires, key, id, attributes, kinds, body, n))";
-
-fn insert(from: &str, condition: &str) -> String {
-    let unnest =
-        "unnest($2, $3, $4, $5, $6, $7, $8) WITH ORDINALITY AS g (delay, expires, key, id, attributes, kinds, body, n)";
-    let source = if condition.is_empty() { unnest.to_owned() } else { format!("{from} g") };
-    format!(
-        "INSERT INTO {{schema}}.message AS m (queue, vt, expires, key, dedup, attributes, kinds, body)
-        SELECT $1, clock_timestamp() + g.delay * interval '1 second', g.expires, g.key, g.id,
-            coalesce(g.attributes, '{{}}')::text[], g.kinds, g.body
-        FROM {source} {condition} ORDER BY g.n RETURNING m.id, m.dedup"
-    )
-}
-
-/// Leaves out those whose id was seen within ten minutes, and later ones of the same id. In the order of the
-/// ids, so that two of these cannot wait for each other.
-fn insert_once() -> String {
-    let insert = insert("given", "WHERE g.id IS NULL OR (g.nth = 1 AND g.id IN (SELECT f.id FROM fresh f))");
-    format!(
-        "WITH {GIVEN}, fresh AS (
-            INSERT INTO {{schema}}.dedup AS d (queue, id)
-            SELECT $1, g.id FROM given g WHERE g.id IS NOT NULL AND g.nth = 1 ORDER BY g.id
-            ON CONFLICT (queue, id) DO UPDATE SET seen = clock_timestamp()
-            WHERE d.seen < clock_timestamp() - interval '10 minutes'
-            RETURNING d.id)
-        {insert}"
-    )
 }

@@ -1,6 +1,5 @@
 //! [`Columns`], messages as the arrays a statement takes.
 
-use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
@@ -16,7 +15,6 @@ const MAX_KEY_BYTES: usize = 1024;
 pub(crate) const MAX_DELAY: Duration = Duration::from_secs(1_000 * 365 * 86_400);
 
 /// Messages column by column.
-#[derive(Default)]
 pub(crate) struct Columns<'a> {
     delays: Vec<f64>,
     expires: Vec<Option<SystemTime>>,
@@ -27,15 +25,39 @@ pub(crate) struct Columns<'a> {
     bodies: Vec<&'a [u8]>,
 }
 
+/// A column of the table and what to put there.
+pub(crate) struct Column<'a> {
+    /// Its name, in the table and among what is given.
+    pub(crate) name: &'static str,
+    /// What becomes of the value `g` has of it.
+    pub(crate) value: &'static str,
+    /// A value for each message.
+    pub(crate) given: &'a (dyn ToSql + Sync),
+    pub(crate) kind: Type,
+}
+
 impl<'a> Columns<'a> {
+    /// Columns with room for so many messages.
+    pub(crate) fn with_capacity(messages: usize) -> Self {
+        Self {
+            delays: Vec::with_capacity(messages),
+            expires: Vec::with_capacity(messages),
+            keys: Vec::with_capacity(messages),
+            ids: Vec::with_capacity(messages),
+            attributes: Vec::with_capacity(messages),
+            kinds: Vec::with_capacity(messages),
+            bodies: Vec::with_capacity(messages),
+        }
+    }
+
     /// Takes in a message that was [checked](check).
     pub(crate) fn push(&mut self, message: &'a Message) {
         self.delays.push(message.delay().unwrap_or_default().as_secs_f64());
         self.expires.push(message.expires().map(whole_micros));
         self.keys.push(message.key().map(|key| key.as_bytes()));
         self.ids.push(message.id().map(|id| id.to_string()));
-        let (elements, kinds) = elements(message.attributes());
-        self.attributes.push((!elements.is_empty()).then(|| literal(&elements)));
+        let (array, kinds) = array(message.attributes());
+        self.attributes.push((!message.attributes().is_empty()).then_some(array));
         self.kinds.push(kinds);
         self.bodies.push(message.body());
     }
@@ -55,18 +77,31 @@ impl<'a> Columns<'a> {
         self.delays.contains(&0.0)
     }
 
-    /// What a statement takes from its second parameter on.
-    pub(crate) fn parameters(&self) -> [(&(dyn ToSql + Sync), Type); 7] {
-        [
-            (&self.delays, Type::FLOAT8_ARRAY),
-            (&self.expires, Type::TIMESTAMPTZ_ARRAY),
-            (&self.keys, Type::BYTEA_ARRAY),
-            (&self.ids, Type::TEXT_ARRAY),
-            (&self.attributes, Type::TEXT_ARRAY),
-            (&self.kinds, Type::TEXT_ARRAY),
-            (&self.bodies, Type::BYTEA_ARRAY),
-        ]
+    /// The columns in which a message has something else than the table gives by itself: to PostgreSQL an array of
+    /// nothing is as much work as any.
+    pub(crate) fn used(&self) -> Vec<Column<'_>> {
+        let mut used = Vec::with_capacity(7);
+        let mut add = |any: bool, name, value, given, kind| {
+            if any {
+                used.push(Column { name, value, given, kind });
+            }
+        };
+        let delayed = self.delays.iter().any(|&delay| delay > 0.0);
+        let delay = "clock_timestamp() + g.vt * interval '1 second'";
+        add(delayed, "vt", delay, &self.delays as &(dyn ToSql + Sync), Type::FLOAT8_ARRAY);
+        add(any(&self.expires), "expires", "g.expires", &self.expires, Type::TIMESTAMPTZ_ARRAY);
+        add(any(&self.keys), "key", "g.key", &self.keys, Type::BYTEA_ARRAY);
+        add(any(&self.ids), "dedup", "g.dedup", &self.ids, Type::TEXT_ARRAY);
+        let attributes = "coalesce(g.attributes, '{}')::text[]";
+        add(any(&self.attributes), "attributes", attributes, &self.attributes, Type::TEXT_ARRAY);
+        add(any(&self.kinds), "kinds", "g.kinds", &self.kinds, Type::TEXT_ARRAY);
+        add(true, "body", "g.body", &self.bodies, Type::BYTEA_ARRAY);
+        used
     }
+}
+
+fn any<T>(values: &[Option<T>]) -> bool {
+    values.iter().any(Option::is_some)
 }
 
 /// Checks what the columns have limits for.
@@ -101,49 +136,63 @@ pub(crate) fn check(message: &Message) -> Result<(), Error> {
 }
 
 /// Names and values in turn, and their kinds unless all are text.
-pub(super) fn elements(attributes: &Attributes) -> (Vec<Option<Cow<'_, str>>>, Option<String>) {
-    let mut elements = Vec::with_capacity(2 * attributes.len());
-    let mut kinds = String::with_capacity(attributes.len());
-    for (name, value) in attributes.iter() {
-        let (kind, value) = match value {
-            Value::Text(text) if text.contains('\0') => (kind::ENCODED, Some(STANDARD.encode(text.as_bytes()).into())),
-            Value::Text(text) => (kind::TEXT, Some(text.as_str().into())),
-            Value::Number(number) if number.contains('\0') => {
-                (kind::ENCODED_NUMBER, Some(STANDARD.encode(number.as_bytes()).into()))
-            }
-            Value::Number(number) => (kind::NUMBER, Some(number.as_str().into())),
-            Value::Binary(bytes) => (kind::BYTES, Some(STANDARD.encode(bytes).into())),
-            _ => (kind::TEXT, None),
-        };
-        elements.push(Some(name.as_str().into()));
-        elements.push(value);
-        kinds.push(kind);
-    }
-    let plain = kinds.chars().all(|kind| kind == kind::TEXT);
-    (elements, (!plain).then_some(kinds))
-}
-
-/// An array in text form: one array of arrays would have to be a rectangle.
-pub(super) fn literal(elements: &[Option<Cow<'_, str>>]) -> String {
-    let size: usize = elements.iter().flatten().map(|element| element.len() + 3).sum();
-    let mut text = String::with_capacity(size + 8);
-    for (at, element) in elements.iter().enumerate() {
-        text.push(if at == 0 { '{' } else { ',' });
-        let Some(element) = element else {
-            text.push_str("NULL");
-            continue;
-        };
-        text.push('"');
-        for character in element.chars() {
-            if matches!(character, '"' | '\\') {
-                text.push('\\');
-            }
-            text.push(character);
+///
+/// As an array in text form, since one array of arrays would have to be a rectangle.
+pub(super) fn array(attributes: &Attributes) -> (String, Option<String>) {
+    let size: usize = attributes.iter().map(|(name, value)| name.len() + value.as_bytes().len() + 6).sum();
+    let mut text = String::with_capacity(size + 2);
+    let mut kinds = None;
+    text.push('{');
+    for (at, (name, value)) in attributes.iter().enumerate() {
+        if at > 0 {
+            text.push(',');
         }
-        text.push('"');
+        quote(name, &mut text);
+        text.push(',');
+        let kind = match value {
+            Value::Text(value) => or_encoded(value, [kind::TEXT, kind::ENCODED], &mut text),
+            Value::Number(value) => or_encoded(value, [kind::NUMBER, kind::ENCODED_NUMBER], &mut text),
+            Value::Binary(bytes) => {
+                quote(&STANDARD.encode(bytes), &mut text);
+                kind::BYTES
+            }
+            _ => {
+                text.push_str("NULL");
+                kind::TEXT
+            }
+        };
+        if kind != kind::TEXT && kinds.is_none() {
+            kinds = Some(String::from(kind::TEXT).repeat(at));
+        }
+        if let Some(kinds) = &mut kinds {
+            kinds.push(kind);
+        }
     }
     text.push('}');
-    text
+    (text, kinds)
+}
+
+/// Writes a value, encoded if it has a NUL, and answers which of the two kinds it is.
+fn or_encoded(value: &str, [plain, encoded]: [char; 2], text: &mut String) -> char {
+    if value.contains('\0') {
+        quote(&STANDARD.encode(value), text);
+        return encoded;
+    }
+    quote(value, text);
+    plain
+}
+
+fn quote(element: &str, text: &mut String) {
+    text.push('"');
+    let mut rest = element;
+    while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'"' | b'\\')) {
+        text.push_str(&rest[..at]);
+        text.push('\\');
+        text.push_str(&rest[at..=at]);
+        rest = &rest[at + 1..];
+    }
+    text.push_str(rest);
+    text.push('"');
 }
 
 /// The time to the microsecond, which is what PostgreSQL keeps.
