@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::types::{ToSql, Type};
 
-use super::fetch::{From, IDS};
+use super::fetch::{From, Haul, IDS};
 use super::receipt::PgReceipt;
 use super::shared::Shared;
 use crate::client::{Link, Listen, Session};
@@ -21,6 +21,8 @@ const SWEEP: Duration = Duration::from_secs(2);
 const SWEEP_SHARE: u32 = 10;
 /// The pause when there is something that cannot be had, at first.
 const BLOCKED: Duration = Duration::from_millis(20);
+/// From how many on a fetch is shared between two connections.
+const SHARED: usize = 100;
 /// How often ids are forgotten that no longer keep duplicates out.
 const FORGET: Duration = Duration::from_secs(60);
 /// The same where there are more than are forgotten at a time, and the latest for the first time.
@@ -45,6 +47,8 @@ pub struct PgConsumer {
     forget_at: Instant,
     /// Nothing was there at the last look.
     idle: bool,
+    /// The last fetch brought all that was asked for.
+    busy: bool,
     blocked: Duration,
 }
 
@@ -81,6 +85,7 @@ impl PgConsumer {
             sweep_at: now,
             forget_at: now + AGAIN.mul_f64(fastrand::f64()),
             idle: false,
+            busy: false,
             blocked: BLOCKED,
         })
     }
@@ -148,7 +153,30 @@ impl PgConsumer {
         from: From,
         out: &mut Vec<Delivery<PgReceipt>>,
     ) -> Result<usize, Error> {
-        let haul = self.shared.take(session, max, &from).await?;
+        // Of a backlog a part is leased by the connection that settles, side by side: leasing is two thirds of the
+        // work, and a process of the server has one processor.
+        let aside = if self.busy && max >= SHARED && matches!(from, From::Time(_)) { max / 3 } else { 0 };
+        let first = self.shared.take(session, max - aside, &from);
+        let (first, second) = tokio::join!(first, async {
+            match aside {
+                0 => Ok(Haul::default()),
+                aside => self.shared.take(&*self.shared.settling.session().await?, aside, &from).await,
+            }
+        });
+        let mut count = 0;
+        let mut failure = None;
+        for haul in [first, second] {
+            match haul {
+                Ok(haul) => count += self.keep(haul, &from, out).await,
+                Err(error) => failure = Some(error),
+            }
+        }
+        self.busy = count == max;
+        failure.map_or(Ok(count), Err)
+    }
+
+    /// Hands on what was leased, and answers how much it was.
+    async fn keep(&mut self, haul: Haul, from: &From, out: &mut Vec<Delivery<PgReceipt>>) -> usize {
         let count = haul.len();
         if let Some((visible, key)) = haul.last {
             match from {
@@ -165,7 +193,7 @@ impl PgConsumer {
         if !haul.odd.is_empty() {
             self.put_aside(haul.odd).await;
         }
-        Ok(count)
+        count
     }
 
     /// What makes no sense goes to the dead letter; without one it stays until somebody mends it.

@@ -39,7 +39,7 @@ pub(super) struct Haul {
     pub(super) deliveries: Vec<Delivery<PgReceipt>>,
     /// Those that make no sense, and why.
     pub(super) odd: Vec<(PgReceipt, Error)>,
-    /// Since when the last of them was visible, and its key.
+    /// Since when the last of them was visible, and the last of their keys.
     pub(super) last: Option<(SystemTime, Vec<u8>)>,
 }
 
@@ -66,7 +66,7 @@ impl Statements {
         // queue that was empty.
         let by_time = format!(
             "WITH c AS (
-                SELECT id, vt FROM {{schema}}.message
+                SELECT ctid, vt FROM {{schema}}.message
                 WHERE queue = $1 AND vt <= statement_timestamp() AND vt >= $2 {unkeyed}
                 ORDER BY vt, id LIMIT (SELECT $3) FOR UPDATE SKIP LOCKED)
             {}",
@@ -76,7 +76,7 @@ impl Statements {
             "WITH RECURSIVE {LANE}, head AS MATERIALIZED (
                 SELECT id FROM lane WHERE vt <= statement_timestamp() LIMIT $3
             ), c AS (
-                SELECT m.id, m.vt FROM {{schema}}.message m JOIN head USING (id)
+                SELECT m.ctid, m.vt FROM {{schema}}.message m JOIN head USING (id)
                 WHERE m.queue = $1 AND m.vt <= statement_timestamp() FOR UPDATE OF m SKIP LOCKED)
             {}",
             take()
@@ -113,8 +113,8 @@ impl Shared {
         let until = Instant::now() + lease;
         let call = self.call("fetch from");
         let mut rows = session.answer(&call, session.client().query_typed(sql, &parameters)).await?;
-        // An update returns its rows in no order.
-        rows.sort_by_cached_key(|row| (row.get::<_, SystemTime>(VISIBLE), row.get::<_, i64>(0)));
+        // An update returns its rows in no order; this is that of publishing.
+        rows.sort_by_cached_key(|row| row.get::<_, i64>(0));
         Ok(self.haul(&rows, token, until))
     }
 
@@ -130,6 +130,7 @@ impl Shared {
 
     fn haul(&self, rows: &[Row], token: i64, until: Instant) -> Haul {
         let mut haul = Haul::default();
+        let mut last_key: Option<&[u8]> = None;
         for row in rows {
             let lease = PgLease::new(row.get(0), token, &self.statements.ack_one, &self.name);
             match self.decoder.decode(row) {
@@ -139,16 +140,14 @@ impl Shared {
                 }
                 Err(error) => haul.odd.push((PgReceipt(lease), error)),
             }
-            let key: Option<&[u8]> = row.try_get(4).unwrap_or_default();
-            let (time, last) = (row.get(VISIBLE), haul.last.take());
-            let (latest, highest) = last.unwrap_or((time, Vec::new()));
-            haul.last = Some((latest.max(time), highest.max(key.unwrap_or_default().to_vec())));
+            last_key = last_key.max(row.try_get(4).unwrap_or_default());
         }
+        haul.last = rows.first().map(|row| (row.get(VISIBLE), last_key.unwrap_or_default().to_vec()));
         haul
     }
 }
 
-/// The column that tells since when a row was visible.
+/// The column that tells since when the last of the rows was visible.
 const VISIBLE: usize = 12;
 
 const DUE: &str = "SELECT extract(epoch FROM vt - statement_timestamp())::float8 FROM {schema}.message
@@ -178,16 +177,15 @@ fn due_in_lanes() -> String {
 
 /// Leases what `c` has chosen. Its commit need not be on the disk: losing it is a delivery more.
 ///
-/// What was chosen goes through arrays, whose length the planner does not know: it then looks rows up by their
-/// number, where for a few hundred it would read all of a table that is not large.
+/// Rows are found by their place, which `c` has locked, and by an array, whose length the planner does not know: it
+/// then goes to each of them, where for a few hundred numbers it would read all of a table that is not large.
 fn take() -> String {
     format!(
         "UPDATE {{schema}}.message m
         SET vt = clock_timestamp() + $5 * interval '1 second', attempts = m.attempts + 1, lease = $4
-        FROM unnest(ARRAY(SELECT id FROM c), ARRAY(SELECT vt FROM c)) AS t (id, vt),
-            (SELECT set_config('synchronous_commit', 'off', true) OFFSET 0) relaxed
-        WHERE m.id = t.id
-        RETURNING {}, t.vt",
+        FROM (SELECT set_config('synchronous_commit', 'off', true) OFFSET 0) relaxed
+        WHERE m.ctid = ANY (ARRAY(SELECT ctid FROM c))
+        RETURNING {}, (SELECT max(vt) FROM c)",
         Decoder::COLUMNS
     )
 }
