@@ -16,8 +16,9 @@ pub(crate) const MAX_BATCH: usize = 512;
 /// The most bytes published in one round trip, so that a batch does not hold others up for long.
 pub(crate) const MAX_BATCH_BYTES: usize = 16 << 20;
 
-/// The most messages one read brings.
-pub(crate) const MAX_READ: usize = 512;
+/// The most messages one read brings: with more, the server waits while they are decoded, and with fewer the calls
+/// tell.
+pub(crate) const MAX_READ: usize = 256;
 
 /// The most messages a fetch is asked for: so many that another read can be under way while one is looked at.
 pub(crate) const MAX_FETCH: usize = 2 * MAX_READ;

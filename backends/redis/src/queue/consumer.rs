@@ -80,7 +80,7 @@ impl RedisConsumer {
             match decode(entry.id, entry.name, fields) {
                 Decoded::Message(mut message) => {
                     message.set_source(Arc::clone(&self.source));
-                    self.held.push_back(Delivery::new(*message, RedisReceipt(entry.id)).lease_until(until));
+                    self.held.push_back(Delivery::new(message, RedisReceipt(entry.id)).lease_until(until));
                 }
                 Decoded::Mark => marks.push(entry.id),
                 Decoded::Broken(wrong) => broken.push((entry.id, wrong)),

@@ -10,7 +10,7 @@ use super::{BODY, EntryId, MARK, time};
 /// What an entry is.
 pub(crate) enum Decoded {
     /// A message.
-    Message(Box<Message>),
+    Message(Message),
     /// Nothing but a sign that something is due earlier than was known.
     Mark,
     /// Not written by us, or not intact; with what is wrong.
@@ -32,7 +32,7 @@ struct Head {
 /// Decodes an entry of this name, whose fields are names and values in turn.
 pub(crate) fn decode(id: EntryId, name: String, fields: Vec<Value>) -> Decoded {
     match message(id, name, fields) {
-        Ok(Some(message)) => Decoded::Message(Box::new(message)),
+        Ok(Some(message)) => Decoded::Message(message),
         Ok(None) => Decoded::Mark,
         Err(wrong) => Decoded::Broken(wrong),
     }
