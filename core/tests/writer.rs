@@ -199,13 +199,13 @@ impl Service<Message> for Moody {
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.asked += 1;
-        let ready = !self.asked.is_multiple_of(7);
+        let ready = self.asked % 7 != 0;
         Poll::Ready(if ready { Ok(()) } else { Err(Error::new(ErrorKind::Unavailable, "not today")) })
     }
 
     fn call(&mut self, message: Message) -> Self::Future {
-        let number = String::from_utf8(message.into_body().into()).unwrap();
-        let time = Duration::from_millis(number.parse::<u64>().unwrap() * 97 % 50);
+        let number = String::from_utf8(message.into_body().into()).expect("the body is a number");
+        let time = Duration::from_millis(number.parse::<u64>().expect("the body is a number") * 97 % 50);
         Box::pin(async move {
             tokio::time::sleep(time).await;
             Ok(receipt(&number))
