@@ -13,6 +13,7 @@
 //! [`Capabilities`] declare; nothing is silently ignored.
 
 mod broadcast;
+mod burial;
 mod capability;
 mod lease;
 mod publish;
@@ -24,6 +25,7 @@ mod text;
 mod url;
 
 pub use broadcast::{Broadcast, Overflow, Signal, SubscribeOptions, Subscription};
+pub use burial::Burials;
 pub use capability::{Attempts, Capabilities, Delay, LeaseKind, Order, PublishCapabilities};
 pub use lease::LocalLease;
 pub use publish::{Outgoing, PublishResult, Publisher};

@@ -3,7 +3,7 @@
 use std::future::Future;
 
 use super::{Backend, PublishCapabilities};
-use crate::{Error, Message, Published};
+use crate::{Error, ErrorKind, Message, Published};
 
 /// Publishes batches of messages, with a result for each.
 ///
@@ -69,5 +69,22 @@ impl PublishResult {
     #[must_use]
     pub fn is_pending(&self) -> bool {
         matches!(self, Self::Pending)
+    }
+
+    /// The result as one that is final, once the `call` it was part of is over: what is not known is what became of
+    /// that.
+    ///
+    /// # Errors
+    ///
+    /// That of the message, else that of the call, else [`ErrorKind::Unavailable`].
+    pub fn conclude(self, call: &Result<(), Error>) -> Result<Published, Error> {
+        match (self, call) {
+            (Self::Accepted(published), _) => Ok(published),
+            (Self::Failed(error), _) => Err(error),
+            (Self::Pending, Err(error)) => Err(Error::new(error.kind(), error.to_string())),
+            (Self::Pending, Ok(())) => {
+                Err(Error::new(ErrorKind::Unavailable, "publisher did not say what came of the message"))
+            }
+        }
     }
 }

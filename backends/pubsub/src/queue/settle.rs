@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use chappe_core::backend::{Action, DeadLetter, SettleResult, Settlement};
+use chappe_core::backend::{Action, Burials, SettleResult, Settlement};
 use chappe_core::{Error, ErrorKind, Reason};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -108,36 +108,11 @@ impl Shared {
             }
             return;
         };
-        let (mut places, mut letters) = (Vec::new(), Vec::new());
-        let mut bare = Vec::new();
-        for (place, reason) in plan.burials.drain(..) {
-            let settlement = &batch[place];
-            match &settlement.message {
-                // It is there already, and only the acknowledgement failed.
-                _ if settlement.receipt.lease().is_buried() => {
-                    plan.acks.push((Some(place), settlement.receipt.clone()))
-                }
-                Some(message) => {
-                    let letter = DeadLetter::new(reason, self.target.name(), message.attempt(), SystemTime::now());
-                    places.push(place);
-                    letters.push((&**message, letter));
-                }
-                None => bare.push(place),
-            }
-        }
+        let mut burials = Burials::new("subscription", self.target.name(), PubsubReceipt::lease);
+        let letters = burials.letters(batch, plan.burials.drain(..));
         let sent = if letters.is_empty() { Vec::new() } else { dead.bury(&letters).await };
-        for place in bare {
-            let text = format!("dead letter of subscription {} came without its message", self.target.name());
-            batch[place].result = SettleResult::Failed(Error::new(ErrorKind::Invalid, text));
-        }
-        for (place, result) in places.into_iter().zip(sent) {
-            match result {
-                Ok(_) => {
-                    batch[place].receipt.lease().bury();
-                    plan.acks.push((Some(place), batch[place].receipt.clone()));
-                }
-                Err(error) => batch[place].result = SettleResult::Failed(error),
-            }
+        for place in burials.conclude(batch, sent) {
+            plan.acks.push((Some(place), batch[place].receipt.clone()));
         }
     }
 

@@ -7,7 +7,7 @@ use aws_sdk_sqs::Client;
 use chappe_core::backend::{
     Backend, DeadLetter, Delay, Outgoing, PublishCapabilities, PublishResult, Publisher, Status,
 };
-use chappe_core::{Batched, Error, ErrorKind, Message, Published};
+use chappe_core::{Batched, Error, Message, Published};
 
 mod send;
 
@@ -177,16 +177,7 @@ impl SqsPublisher {
             }
         }
         let sent = self.send(entries, &mut |at, result| results[at] = result).await;
-        let (kind, text) = match sent {
-            Ok(()) => (ErrorKind::Unavailable, String::new()),
-            Err(error) => (error.kind(), error.to_string()),
-        };
-        let settled = results.into_iter().map(|result| match result {
-            PublishResult::Accepted(published) => Ok(published),
-            PublishResult::Failed(error) => Err(error),
-            _ => Err(Error::new(kind, text.clone())),
-        });
-        settled.collect()
+        results.into_iter().map(|result| result.conclude(&sent)).collect()
     }
 
     fn change(mut self, change: impl FnOnce(&mut Inner)) -> Self {
