@@ -6,6 +6,8 @@
 use std::time::Duration;
 
 mod contender;
+mod server;
+#[path = "../../watch.rs"]
 mod watch;
 
 use contender::{Kind, hold, ours};

@@ -9,11 +9,12 @@ mod contender;
 mod keys;
 mod server;
 mod times;
+#[path = "../../watch.rs"]
 mod watch;
 
 use contender::{Contender, ours, raw};
 use server::place;
-use watch::Taken;
+use watch::{Rate, Taken};
 
 /// What a message weighs, how many tasks publish, and how many messages may be out.
 pub const BODY: &[u8] = &[b'x'; 256];
@@ -34,13 +35,6 @@ pub struct Run {
     pub consumed: Taken,
 }
 
-/// The median of the rounds: messages a second, and microseconds of the processor a message, ours alone.
-fn rate(messages: usize, mut rounds: Vec<Taken>) -> (f64, f64) {
-    rounds.sort_unstable_by_key(|taken| taken.time);
-    let median = rounds[rounds.len() / 2];
-    (messages as f64 / median.time.as_secs_f64(), median.processor * 1e6 / messages as f64)
-}
-
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
     let quick = std::env::args().any(|arg| arg == "--quick");
@@ -59,10 +53,10 @@ async fn main() {
             runs.push(run(place(&format!("bench-{round}-{at}")).await, messages).await);
         }
     }
-    let rates: Vec<[(f64, f64); 2]> = runs
+    let rates: Vec<[Rate; 2]> = runs
         .iter()
         .map(|runs| {
-            let part = |part: fn(&Run) -> Taken| rate(messages, runs.iter().map(part).collect());
+            let part = |part: fn(&Run) -> Taken| Rate::of(messages, runs.iter().map(part).collect());
             [part(|run| run.published), part(|run| run.consumed)]
         })
         .collect();
@@ -70,14 +64,14 @@ async fn main() {
     println!("|---|---:|---:|---:|---:|---:|---:|");
     for ((name, _), parts) in CONTENDERS.iter().zip(&rates) {
         print!("| {name} |");
-        for ((rate, processor), (raw, _)) in parts.iter().zip(&rates[0]) {
-            print!(" {rate:.0} | {:.2} | {processor:.1} |", rate / raw);
+        for (part, raw) in parts.iter().zip(&rates[0]) {
+            print!(" {:.0} | {:.2} | {:.1} |", part.rate, part.rate / raw.rate, part.processor[1]);
         }
         println!();
     }
     println!();
     for ((what, ours), raw) in ["publishing", "consuming"].into_iter().zip(&rates[1]).zip(&rates[0]) {
-        let ratio = ours.0 / raw.0;
+        let ratio = ours.rate / raw.rate;
         verdict(&format!("{what} at {ratio:.2} × Google's client, wanted {TARGET_RAW}"), ratio >= TARGET_RAW);
     }
     times::acknowledge(times).await;

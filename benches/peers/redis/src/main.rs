@@ -8,6 +8,7 @@ use std::time::Duration;
 mod contender;
 mod latency;
 mod server;
+#[path = "../../watch.rs"]
 mod watch;
 
 use contender::{Contender, omniqueue, ours, raw};

@@ -35,3 +35,10 @@ pub async fn forget(queue: &str) {
         let _: u64 = cmd("UNLINK").arg(key).query_async(&mut connection).await.expect("it is removed");
     }
 }
+
+/// Seconds it has had of the processor.
+pub async fn processor() -> f64 {
+    let info: String = cmd("INFO").arg("cpu").query_async(&mut connect().await).await.expect("it tells");
+    let own = info.lines().filter(|line| line.starts_with("used_cpu_user:") || line.starts_with("used_cpu_sys:"));
+    own.filter_map(|line| line.split(':').nth(1)?.trim().parse::<f64>().ok()).sum()
+}

@@ -11,7 +11,8 @@ use apalis_postgres::{Config, PgPool, PgTask, PostgresStorage};
 use sqlx::postgres::PgPoolOptions;
 use tokio::task::JoinSet;
 
-use super::{Flow, connect, share, url};
+use super::{Flow, share};
+use crate::server::{connect, url};
 use crate::{BATCH, BODY, CONCURRENCY, PUBLISHERS};
 
 /// A queue of its own.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use chappe::postgres::PgQueue;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 pub mod apalis;
 pub mod ours;
@@ -13,6 +13,7 @@ pub mod raw;
 
 use self::apalis::Apalis;
 use self::raw::{Style, Table};
+use crate::server::connect;
 use crate::watch::{Taken, Watch};
 
 /// How many may wait in the queue while both sides run.
@@ -130,18 +131,6 @@ impl Flow {
 /// So many of `messages` for each of `workers`.
 pub fn share(messages: usize, workers: usize) -> impl Iterator<Item = usize> {
     (0..workers).map(move |worker| messages / workers + usize::from(worker < messages % workers))
-}
-
-/// The server's URL.
-pub fn url() -> String {
-    std::env::var("CHAPPE_TEST_POSTGRES")
-        .expect("CHAPPE_TEST_POSTGRES names a server: run by cargo xtask bench postgres")
-}
-
-pub async fn connect() -> Client {
-    let (client, connection) = tokio_postgres::connect(&url(), NoTls).await.expect("the server is there");
-    tokio::spawn(connection);
-    client
 }
 
 /// Holds a transaction open that keeps dead rows from being removed, until it is dropped.

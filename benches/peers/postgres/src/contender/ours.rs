@@ -11,7 +11,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tower::service_fn;
 
-use super::{Flow, connect, share, url};
+use super::{Flow, share};
+use crate::server::{connect, url};
 use crate::{BATCH, BODY, CONCURRENCY, PUBLISHERS};
 
 fn message() -> Message {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_postgres::{Client, Statement};
 
-use super::{Flow, connect, share};
+use super::{Flow, share};
+use crate::server::connect;
 use crate::{BATCH, BODY, CONSUMERS, PUBLISHERS};
 
 /// How the table is kept.

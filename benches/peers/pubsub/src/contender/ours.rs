@@ -24,7 +24,7 @@ pub fn message() -> Message {
 pub async fn run(place: Place, messages: usize) -> Run {
     let client = client();
     let topic = PubsubPublisher::new(&client, &place.topic).topic();
-    let watch = Watch::start();
+    let watch = Watch::start().await;
     let mut publishers = JoinSet::new();
     for share in shares(messages, PUBLISHERS) {
         let topic = topic.clone();
@@ -38,9 +38,9 @@ pub async fn run(place: Place, messages: usize) -> Run {
         });
     }
     publishers.join_all().await;
-    let published = watch.stop();
+    let published = watch.stop().await;
 
-    let watch = Watch::start();
+    let watch = Watch::start().await;
     let (left, done) = (Arc::new(AtomicUsize::new(messages)), Arc::new(Notify::new()));
     let receiver = service_fn({
         let done = Arc::clone(&done);
@@ -59,7 +59,7 @@ pub async fn run(place: Place, messages: usize) -> Run {
     handle.shutdown();
     let report = serving.await.expect("the server does not panic").expect("the shutdown is clean");
     // Until the last acknowledgement is in, and the shutdown with it.
-    let consumed = watch.stop();
+    let consumed = watch.stop().await;
     assert_eq!(report.metrics.acked, messages as u64);
     Run { published, consumed }
 }

@@ -23,7 +23,7 @@ pub async fn publisher(topic: &str) -> Publisher {
 
 pub async fn run(place: Place, messages: usize) -> Run {
     let publisher = publisher(&place.topic).await;
-    let watch = Watch::start();
+    let watch = Watch::start().await;
     let mut publishers = JoinSet::new();
     for share in shares(messages, PUBLISHERS) {
         let publisher = publisher.clone();
@@ -37,12 +37,12 @@ pub async fn run(place: Place, messages: usize) -> Run {
         });
     }
     publishers.join_all().await;
-    let published = watch.stop();
+    let published = watch.stop().await;
 
     let builder = Subscriber::builder().with_endpoint(format!("http://{}", host()));
     let subscriber = builder.with_credentials(anonymous::Builder::new().build()).build().await;
     let subscriber = subscriber.expect("the client is made");
-    let watch = Watch::start();
+    let watch = Watch::start().await;
     let subscribe = subscriber.subscribe(&place.subscription).set_max_outstanding_messages(CONCURRENCY as i64);
     let mut stream = subscribe.build();
     for _ in 0..messages {
@@ -56,5 +56,5 @@ pub async fn run(place: Place, messages: usize) -> Run {
     while stream.next().await.is_some() {}
     drop(stream);
     shutdown.await.expect("it does not panic");
-    Run { published, consumed: watch.stop() }
+    Run { published, consumed: watch.stop().await }
 }
