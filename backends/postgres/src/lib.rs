@@ -77,9 +77,11 @@
 //!
 //! # What it costs the server
 //!
-//! A consumer has one connection, a queue handle one for settling, a publisher two, and one more that wakes
-//! consumers: at most every ten milliseconds and never in the transaction that writes, as PostgreSQL lets only one
-//! transaction at a time commit that notifies. An idle consumer asks one question a second.
+//! A consumer has one connection, and a queue handle one for settling, which helps to lease a backlog, and one for
+//! [counting](chappe_core::backend::Queue::depth), [purging](PgQueue::purge) and [redriving](PgQueue::redrive), from
+//! the first time on. A publisher has one, up to three while it is busy, and one more that wakes consumers: at most
+//! every ten milliseconds and never in the transaction that writes, as PostgreSQL lets only one transaction at a time
+//! commit that notifies. An idle consumer asks one question a second.
 //!
 //! Rows that a long transaction elsewhere keeps from being removed do not slow fetches down: they begin where the
 //! last one ended, and look at everything every two seconds, for what was committed late. Queues with order have no

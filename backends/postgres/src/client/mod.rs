@@ -14,4 +14,4 @@ pub(crate) use backoff::Backoff;
 pub use config::PgConfig;
 pub(crate) use link::{Link, Listen, Vitals};
 pub(crate) use pool::Pool;
-pub(crate) use session::Session;
+pub(crate) use session::{ANSWER, Session};

@@ -79,15 +79,29 @@ impl Session {
         call: &Call<'_>,
         statement: impl Future<Output = Result<T, tokio_postgres::Error>> + Send,
     ) -> Result<T, Error> {
+        self.answer_within(ANSWER, call, statement).await
+    }
+
+    /// The same, for a statement that may take this long.
+    ///
+    /// # Errors
+    ///
+    /// As [`answer`](Self::answer).
+    pub(crate) async fn answer_within<T>(
+        &self,
+        time: Duration,
+        call: &Call<'_>,
+        statement: impl Future<Output = Result<T, tokio_postgres::Error>> + Send,
+    ) -> Result<T, Error> {
         if self.is_ended() {
             return Err(error::of_end(call, &self.why()));
         }
-        match timeout(ANSWER, statement).await {
+        match timeout(time, statement).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(error::of_call(error, call)),
             Err(_) => {
-                self.end(format!("no answer within {ANSWER:?}"));
-                Err(error::of_silence(call, ANSWER))
+                self.end(format!("no answer within {time:?}"));
+                Err(error::of_silence(call, time))
             }
         }
     }

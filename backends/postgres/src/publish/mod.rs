@@ -163,7 +163,7 @@ impl PgPublisher {
         capabilities.delay = Delay::Exact { max: Some(wire::MAX_DELAY) };
         capabilities.dedup = true;
         Self(Arc::new(Inner {
-            waker: Waker::new(link(CONNECTIONS), store.sql("SELECT {schema}.wake($1)"), &queue),
+            waker: Waker::new(link(CONNECTIONS), store, &queue),
             pool: Pool::new((0..CONNECTIONS).map(link)),
             store: store.clone(),
             queue: queue.into(),

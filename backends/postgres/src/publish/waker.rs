@@ -9,11 +9,15 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 use tokio_postgres::types::Type;
 
+use crate::PgStore;
 use crate::client::Link;
 use crate::error::Call;
 
 /// How long after a notification the next may follow.
 const PAUSE: Duration = Duration::from_millis(10);
+
+/// A notification is a commit, which need not wait for the disk: there is nothing in it that a crash could lose.
+const WAKE: &str = "SELECT set_config('synchronous_commit', 'off', true), {schema}.wake($1)";
 
 /// Wakes the consumers of a queue. A hint: one that is lost is made up for by their next look.
 pub(super) struct Waker {
@@ -30,7 +34,8 @@ struct Shared {
 }
 
 impl Waker {
-    pub(super) fn new(link: Arc<Link>, sql: String, queue: &str) -> Self {
+    pub(super) fn new(link: Arc<Link>, store: &PgStore, queue: &str) -> Self {
+        let sql = store.sql(WAKE);
         let shared = Arc::new(Shared { link, sql, queue: queue.to_owned(), wanted: Notify::new() });
         Self { shared, task: Mutex::default() }
     }

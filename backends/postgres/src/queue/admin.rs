@@ -1,11 +1,16 @@
 //! What is done to a queue as a whole.
 
+use std::time::Duration;
+
 use chappe_core::Error;
 use chappe_core::backend::Depth;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::PgQueue;
 use super::shared::Shared;
+
+/// How long the server may take: it goes through all of the queue.
+const LONG: Duration = Duration::from_secs(300);
 
 const DEPTH: &str = "SELECT
         count(*) FILTER (WHERE queue = $1 AND vt <= statement_timestamp()),
@@ -44,10 +49,10 @@ impl PgQueue {
         let name = &*shared.name;
         let parameters: [(&(dyn ToSql + Sync), Type); 3] =
             [(&name, Type::TEXT), (&shared.options.dead, Type::TEXT), (&max, Type::INT8)];
-        let session = shared.settling.session().await?;
+        let session = shared.admin.session().await?;
         let sql = shared.store.sql(REDRIVE);
         let redriving = session.client().query_typed_one(&sql, &parameters);
-        let row = session.answer(&shared.call("redrive to"), redriving).await?;
+        let row = session.answer_within(LONG, &shared.call("redrive to"), redriving).await?;
         // Other consumers find them by themselves.
         shared.notice_change();
         Ok(row.get::<_, i64>(0).unsigned_abs())
@@ -65,9 +70,11 @@ impl PgQueue {
     pub async fn purge(&self) -> Result<u64, Error> {
         let shared = &self.0;
         let name = &*shared.name;
-        let session = shared.settling.session().await?;
+        let session = shared.admin.session().await?;
         let sql = shared.store.sql(PURGE);
-        session.answer(&shared.call("purge"), session.client().execute_typed(&sql, &[(&name, Type::TEXT)])).await
+        let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&name, Type::TEXT)];
+        let purging = session.client().execute_typed(&sql, &parameters);
+        session.answer_within(LONG, &shared.call("purge"), purging).await
     }
 }
 
@@ -75,9 +82,10 @@ impl Shared {
     pub(super) async fn depth(&self) -> Result<Depth, Error> {
         let name = &*self.name;
         let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&name, Type::TEXT), (&self.options.dead, Type::TEXT)];
-        let session = self.settling.session().await?;
+        let session = self.admin.session().await?;
         let sql = self.store.sql(DEPTH);
-        let row = session.answer(&self.call("count"), session.client().query_typed_one(&sql, &parameters)).await?;
+        let counting = session.client().query_typed_one(&sql, &parameters);
+        let row = session.answer_within(LONG, &self.call("count"), counting).await?;
         let count = |at: usize| row.get::<_, i64>(at).unsigned_abs();
         let mut depth = Depth::default();
         (depth.ready, depth.delayed, depth.in_flight, depth.dead) = (count(0), count(1), count(2), count(3));

@@ -125,10 +125,16 @@ impl PgConsumer {
             taken = self.take(session, max, From::Time(self.watermark), out).await?;
         }
         if taken == 0 && started >= self.sweep_at {
-            taken = self.take(session, max, From::Time(SystemTime::UNIX_EPOCH), out).await?;
-            self.sweep_at = Instant::now() + SWEEP.max(started.elapsed() * SWEEP_SHARE);
+            let result = self.take(session, max, From::Beginning, out).await;
+            self.swept(started);
+            taken = result?;
         }
         Ok(taken)
+    }
+
+    /// Puts the next look at everything off, also after one that failed, as it may be what took too long.
+    fn swept(&mut self, started: Instant) {
+        self.sweep_at = Instant::now() + SWEEP.max(started.elapsed() * SWEEP_SHARE);
     }
 
     /// From the key behind the last on, and then around.
@@ -154,7 +160,7 @@ impl PgConsumer {
         out: &mut Vec<Delivery<PgReceipt>>,
     ) -> Result<usize, Error> {
         // Of a backlog a part is leased by the connection that settles, side by side: leasing is two thirds of the
-        // work, and a process of the server has one processor.
+        // work, and a process of the server has one processor. A look at everything may take long and hold it up.
         let aside = if self.busy && max >= SHARED && matches!(from, From::Time(_)) { max / 3 } else { 0 };
         let first = self.shared.take(session, max - aside, &from);
         let (first, second) = tokio::join!(first, async {
@@ -180,7 +186,7 @@ impl PgConsumer {
         let count = haul.len();
         if let Some((visible, key)) = haul.last {
             match from {
-                From::Time(_) => self.watermark = self.watermark.max(visible),
+                From::Beginning | From::Time(_) => self.watermark = self.watermark.max(visible),
                 From::Lane(_) => {
                     self.lane = key;
                     // The next there can be.
@@ -214,16 +220,18 @@ impl PgConsumer {
     async fn due(&mut self, session: &Session) -> Result<Due, Error> {
         let started = Instant::now();
         let sweep = started >= self.sweep_at;
-        let from = if sweep { SystemTime::UNIX_EPOCH } else { self.watermark };
-        let due = match self.shared.due(session, from).await? {
-            Some(due) if due.is_zero() => return Ok(Due::Now),
-            Some(due) => Due::In(due),
-            None => Due::Never,
+        let from = if sweep { From::Beginning } else { From::Time(self.watermark) };
+        let due = match self.shared.due(session, &from).await {
+            // The look that follows is at everything as well.
+            Ok(Some(due)) if due.is_zero() => return Ok(Due::Now),
+            Ok(Some(due)) => Ok(Due::In(due)),
+            Ok(None) => Ok(Due::Never),
+            Err(error) => Err(error),
         };
         if sweep {
-            self.sweep_at = Instant::now() + SWEEP.max(started.elapsed() * SWEEP_SHARE);
+            self.swept(started);
         }
-        Ok(due)
+        due
     }
 
     fn pause(&mut self, due: Due) -> Duration {

@@ -12,11 +12,14 @@ use tokio_postgres::types::{ToSql, Type};
 use super::receipt::{PgLease, PgReceipt};
 use super::shared::Shared;
 use crate::PgStore;
-use crate::client::Session;
+use crate::client::{ANSWER, Session};
 use crate::wire::Decoder;
 
 /// How many lanes are looked through for the next that is due.
 const LANES: i64 = 1_000;
+
+/// How long a look at everything may take, where a long transaction has kept millions of dead rows.
+const SWEEPING: Duration = Duration::from_secs(60);
 
 /// How many ids are forgotten at a time, so that it never takes long.
 pub(super) const IDS: u64 = 10_000;
@@ -52,10 +55,24 @@ impl Haul {
 /// From where on to look.
 #[derive(Clone, Debug)]
 pub(super) enum From {
+    /// In the order of time, all there is: dead rows that were not removed are gone through.
+    Beginning,
     /// In the order of time, from a time on.
     Time(SystemTime),
     /// In the order of keys, from a key on.
     Lane(Vec<u8>),
+}
+
+impl From {
+    /// From when on.
+    fn time(&self) -> SystemTime {
+        if let Self::Time(time) = self { *time } else { SystemTime::UNIX_EPOCH }
+    }
+
+    /// How long the server may take to look.
+    fn patience(&self) -> Duration {
+        if matches!(self, Self::Beginning) { SWEEPING } else { ANSWER }
+    }
 }
 
 impl Statements {
@@ -103,27 +120,30 @@ impl Shared {
         let token = fastrand::i64(1..);
         let limit = i64::try_from(max).unwrap_or(i64::MAX);
         let seconds = lease.as_secs_f64();
-        let (sql, from): (_, (&(dyn ToSql + Sync), Type)) = match from {
-            From::Time(time) => (&self.statements.by_time, (time, Type::TIMESTAMPTZ)),
+        let time = from.time();
+        let (sql, first): (_, (&(dyn ToSql + Sync), Type)) = match from {
+            From::Beginning | From::Time(_) => (&self.statements.by_time, (&time, Type::TIMESTAMPTZ)),
             From::Lane(key) => (&self.statements.by_lane, (key, Type::BYTEA)),
         };
         let name = &*self.name;
         let parameters: [(&(dyn ToSql + Sync), Type); 5] =
-            [(&name, Type::TEXT), from, (&limit, Type::INT8), (&token, Type::INT8), (&seconds, Type::FLOAT8)];
+            [(&name, Type::TEXT), first, (&limit, Type::INT8), (&token, Type::INT8), (&seconds, Type::FLOAT8)];
         let until = Instant::now() + lease;
         let call = self.call("fetch from");
-        let mut rows = session.answer(&call, session.client().query_typed(sql, &parameters)).await?;
+        let leasing = session.client().query_typed(sql, &parameters);
+        let mut rows = session.answer_within(from.patience(), &call, leasing).await?;
         // An update returns its rows in no order; this is that of publishing.
         rows.sort_by_cached_key(|row| row.get::<_, i64>(0));
         Ok(self.haul(&rows, token, until))
     }
 
-    /// How long until something is visible of what has a time from `from` on; `None` if there is nothing.
-    pub(super) async fn due(&self, session: &Session, from: SystemTime) -> Result<Option<Duration>, Error> {
+    /// How long until something is visible in the order of time; `None` if there is nothing.
+    pub(super) async fn due(&self, session: &Session, from: &From) -> Result<Option<Duration>, Error> {
         let name = &*self.name;
-        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&name, Type::TEXT), (&from, Type::TIMESTAMPTZ)];
-        let call = self.call("look at");
-        let row = session.answer(&call, session.client().query_typed_opt(&self.statements.due, &parameters)).await?;
+        let time = from.time();
+        let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&name, Type::TEXT), (&time, Type::TIMESTAMPTZ)];
+        let looking = session.client().query_typed_opt(&self.statements.due, &parameters);
+        let row = session.answer_within(from.patience(), &self.call("look at"), looking).await?;
         let seconds: Option<f64> = row.and_then(|row| row.get(0));
         Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)))
     }

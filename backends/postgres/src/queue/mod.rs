@@ -192,6 +192,7 @@ impl Queue for PgQueue {
 
     async fn close(&self) -> Result<(), Error> {
         self.0.settling.close().await;
+        self.0.admin.close().await;
         Ok(())
     }
 }

@@ -51,6 +51,8 @@ pub(super) struct Shared {
     pub(super) vitals: Vitals,
     /// Settles, one statement after the other, so that two of ours never wait for each other's rows.
     pub(super) settling: Arc<Link>,
+    /// Does what is done to the queue as a whole, which may take long and must not hold up what has a lease.
+    pub(super) admin: Arc<Link>,
     pub(super) decoder: Decoder,
     pub(super) statements: Statements,
     /// Counts what may have made a message visible sooner than consumers think.
@@ -66,11 +68,12 @@ impl Shared {
             name: name.into(),
             capabilities,
             settling: Link::new(store.config().clone(), &vitals, 0),
+            admin: Link::new(store.config().clone(), &vitals, 1),
             vitals,
             decoder: Decoder::new(name),
             statements: Statements::new(store, options.ordered),
             changed: watch::Sender::new(0),
-            parts: AtomicUsize::new(1),
+            parts: AtomicUsize::new(2),
             options,
         }
     }

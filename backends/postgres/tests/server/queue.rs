@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use chappe::{Message, Topic};
 use chappe_core::ErrorKind;
-use chappe_core::backend::{Action, Queue};
+use chappe_core::backend::{Action, Consumer, Queue, SettleResult, Settlement};
 use chappe_postgres::{PgQueue, PgStore};
+use tokio::time::timeout;
 
 use crate::support::{PATIENCE, client, consumer, fresh_name, queue, rows, settle, store, take, url};
 
@@ -128,6 +129,68 @@ async fn dead_letters_are_counted_and_put_back_and_a_purge_leaves_them() {
     assert_eq!((purged, back), (3, 1));
     assert_eq!((delivery.message.body(), delivery.message.attempt()), (taken[0].message.body(), 1));
     assert_eq!(rows(&client().await, &format!("{}-dead", queue.name())).await, 0);
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+async fn a_purge_that_takes_long_does_not_hold_up_settlements() {
+    let queue = queue().await;
+    for body in ["held", "done"] {
+        queue.topic().publish(body).await.unwrap();
+    }
+    let taken = take(&mut consumer(&queue).await, 2).await;
+    let mut other = client().await;
+    let transaction = other.transaction().await.unwrap();
+    let first = "SELECT id FROM chappe.message WHERE queue = $1 ORDER BY id LIMIT 1 FOR UPDATE";
+    transaction.query_one(first, &[&queue.name()]).await.unwrap();
+
+    let purging = tokio::spawn({
+        let queue = queue.clone();
+        async move { queue.purge().await }
+    });
+    let blocked = "SELECT count(*) FROM pg_locks WHERE NOT granted AND transactionid IS NOT NULL";
+    let watch = client().await;
+    timeout(PATIENCE, async {
+        while watch.query_one(blocked, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .expect("the purge waits for the row that is locked");
+    let settling = settle(&queue, &taken[1], Action::Ack);
+    let result = timeout(Duration::from_secs(5), settling).await.expect("it does not wait for the purge");
+    transaction.rollback().await.unwrap();
+
+    assert!(matches!(result, SettleResult::Done), "{result:?}");
+    assert_eq!(purging.await.unwrap().unwrap(), 1);
+}
+
+#[tokio::test]
+#[ignore = "needs PostgreSQL: run by cargo xtask test"]
+async fn a_backlog_is_leased_by_two_connections_each_message_once_and_in_order() {
+    let queue = queue().await;
+    let bodies: Vec<_> = (0..2_000).map(|number| number.to_string()).collect();
+    let published = queue.topic().publish_all(bodies.clone()).await;
+    assert!(published.iter().all(Result::is_ok));
+    let mut consumer = consumer(&queue).await;
+
+    let (mut seen, mut fetches) = (Vec::new(), Vec::new());
+    while seen.len() < bodies.len() {
+        let mut fetched = Vec::new();
+        consumer.fetch(300, &mut fetched).await.unwrap();
+        let mut batch: Vec<_> =
+            fetched.iter().map(|delivery| Settlement::new(delivery.receipt.clone(), Action::Ack)).collect();
+        queue.settle(&mut batch).await.unwrap();
+        assert!(batch.iter().all(|settlement| matches!(settlement.result, SettleResult::Done)));
+        fetches.push(fetched.len());
+        seen.extend(fetched.iter().map(|delivery| String::from_utf8(delivery.message.body().to_vec()).unwrap()));
+    }
+
+    // The first is by one connection alone, as it does not know yet; then each brings what was asked for.
+    assert_eq!(fetches, [300, 300, 300, 300, 300, 300, 200]);
+    seen.sort_unstable_by_key(|body| body.parse::<u32>().unwrap());
+    assert_eq!(seen, bodies);
+    assert_eq!(rows(&client().await, queue.name()).await, 0);
 }
 
 #[tokio::test]
