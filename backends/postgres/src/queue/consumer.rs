@@ -13,12 +13,14 @@ use tokio_postgres::types::{ToSql, Type};
 use super::fetch::{From, Haul, IDS};
 use super::receipt::PgReceipt;
 use super::shared::Shared;
-use crate::client::{Link, Listen, Session};
+use crate::client::{ANSWER, Link, Listen, Session};
 
 /// How often everything is looked at, whatever the watermark: what was committed late may be below it.
 const SWEEP: Duration = Duration::from_secs(2);
 /// How many times as long as a sweep took there is until the next, where dead rows make it slow.
 const SWEEP_SHARE: u32 = 10;
+/// The longest a look at everything may take, where a long transaction has kept millions of dead rows.
+const SWEEPING: Duration = Duration::from_secs(60);
 /// The pause when there is something that cannot be had, at first.
 const BLOCKED: Duration = Duration::from_millis(20);
 /// From how many on a fetch is shared between two connections.
@@ -44,6 +46,8 @@ pub struct PgConsumer {
     lane: Vec<u8>,
     lanes_first: bool,
     sweep_at: Instant,
+    /// How long a look at everything may take. A connection that is half open is noticed no sooner.
+    patience: Duration,
     forget_at: Instant,
     /// Nothing was there at the last look.
     idle: bool,
@@ -83,6 +87,7 @@ impl PgConsumer {
             lane: Vec::new(),
             lanes_first: true,
             sweep_at: now,
+            patience: ANSWER,
             forget_at: now + AGAIN.mul_f64(fastrand::f64()),
             idle: false,
             busy: false,
@@ -125,16 +130,20 @@ impl PgConsumer {
             taken = self.take(session, max, From::Time(self.watermark), out).await?;
         }
         if taken == 0 && started >= self.sweep_at {
-            let result = self.take(session, max, From::Beginning, out).await;
-            self.swept(started);
+            let result = self.take(session, max, From::Beginning(self.patience), out).await;
+            self.swept(started, result.is_ok());
             taken = result?;
         }
         Ok(taken)
     }
 
-    /// Puts the next look at everything off, also after one that failed, as it may be what took too long.
-    fn swept(&mut self, started: Instant) {
-        self.sweep_at = Instant::now() + SWEEP.max(started.elapsed() * SWEEP_SHARE);
+    /// Puts the next look at everything off, also after one that failed, as it may be what took too long: the next
+    /// may take longer.
+    fn swept(&mut self, started: Instant, well: bool) {
+        let took = started.elapsed();
+        self.sweep_at = Instant::now() + SWEEP.max(took * SWEEP_SHARE);
+        let patience = if well { took * 4 } else { took * 2 };
+        self.patience = patience.clamp(ANSWER, SWEEPING);
     }
 
     /// From the key behind the last on, and then around.
@@ -186,7 +195,7 @@ impl PgConsumer {
         let count = haul.len();
         if let Some((visible, key)) = haul.last {
             match from {
-                From::Beginning | From::Time(_) => self.watermark = self.watermark.max(visible),
+                From::Beginning(_) | From::Time(_) => self.watermark = self.watermark.max(visible),
                 From::Lane(_) => {
                     self.lane = key;
                     // The next there can be.
@@ -220,7 +229,7 @@ impl PgConsumer {
     async fn due(&mut self, session: &Session) -> Result<Due, Error> {
         let started = Instant::now();
         let sweep = started >= self.sweep_at;
-        let from = if sweep { From::Beginning } else { From::Time(self.watermark) };
+        let from = if sweep { From::Beginning(self.patience) } else { From::Time(self.watermark) };
         let due = match self.shared.due(session, &from).await {
             // The look that follows is at everything as well.
             Ok(Some(due)) if due.is_zero() => return Ok(Due::Now),
@@ -229,7 +238,7 @@ impl PgConsumer {
             Err(error) => Err(error),
         };
         if sweep {
-            self.swept(started);
+            self.swept(started, due.is_ok());
         }
         due
     }

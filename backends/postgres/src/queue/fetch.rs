@@ -18,9 +18,6 @@ use crate::wire::Decoder;
 /// How many lanes are looked through for the next that is due.
 const LANES: i64 = 1_000;
 
-/// How long a look at everything may take, where a long transaction has kept millions of dead rows.
-const SWEEPING: Duration = Duration::from_secs(60);
-
 /// How many ids are forgotten at a time, so that it never takes long.
 pub(super) const IDS: u64 = 10_000;
 
@@ -55,8 +52,8 @@ impl Haul {
 /// From where on to look.
 #[derive(Clone, Debug)]
 pub(super) enum From {
-    /// In the order of time, all there is: dead rows that were not removed are gone through.
-    Beginning,
+    /// In the order of time, all there is: dead rows that were not removed are gone through, for as long as this.
+    Beginning(Duration),
     /// In the order of time, from a time on.
     Time(SystemTime),
     /// In the order of keys, from a key on.
@@ -71,7 +68,7 @@ impl From {
 
     /// How long the server may take to look.
     fn patience(&self) -> Duration {
-        if matches!(self, Self::Beginning) { SWEEPING } else { ANSWER }
+        if let Self::Beginning(patience) = self { *patience } else { ANSWER }
     }
 }
 
@@ -122,7 +119,7 @@ impl Shared {
         let seconds = lease.as_secs_f64();
         let time = from.time();
         let (sql, first): (_, (&(dyn ToSql + Sync), Type)) = match from {
-            From::Beginning | From::Time(_) => (&self.statements.by_time, (&time, Type::TIMESTAMPTZ)),
+            From::Beginning(_) | From::Time(_) => (&self.statements.by_time, (&time, Type::TIMESTAMPTZ)),
             From::Lane(key) => (&self.statements.by_lane, (key, Type::BYTEA)),
         };
         let name = &*self.name;

@@ -10,7 +10,7 @@ use chappe_postgres::{PgQueue, PgStore};
 use tokio::time::timeout;
 
 use crate::cluster::Cluster;
-use crate::support::{PATIENCE, client_at, consumer, rows, store_at, take};
+use crate::support::{PATIENCE, client_at, consumer, rows, settle, store_at, take};
 
 /// What a settlement comes to that is tried until it is answered.
 async fn settled(queue: &PgQueue, batch: &mut [Settlement<chappe_postgres::PgReceipt>]) {
@@ -42,7 +42,7 @@ async fn what_was_acknowledged_before_a_crash_does_not_come_back() {
     let receipt = done.receipt.clone();
     let beside = client_at(&cluster.url()).await;
     // So that the connection that settles is there.
-    queue.depth().await.unwrap();
+    settle(&queue, done, Action::Extend { by: Duration::from_secs(1) }).await;
 
     relay.blackhole(Direction::ToClient);
     let (settling, ours) = (queue.clone(), receipt.clone());
