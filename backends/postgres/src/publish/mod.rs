@@ -18,8 +18,8 @@ use crate::client::{Link, Pool, Vitals};
 use crate::error::{self, Call};
 use crate::wire::{self, Columns};
 
-/// The most messages in a statement. More does not pay any more.
-const MAX_BATCH: usize = 500;
+/// The most messages in a statement, which is parsed and planned each time. More does not pay any more.
+const MAX_BATCH: usize = 1000;
 /// The most bytes of a message and of a statement, unless set otherwise.
 const MAX_BYTES: usize = 16 << 20;
 /// How many connections publish side by side, when one alone cannot keep up: their commits share the disk's.
