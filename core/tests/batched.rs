@@ -458,9 +458,12 @@ async fn a_call_beside_others_is_made_only_when_it_is_full() {
         }
     });
 
+    let start = Instant::now();
     join_all(one_by_one).await;
 
     assert_eq!(publisher.calls(), [vec!["a"], vec!["b", "c", "d"], vec!["e", "f"]]);
+    // The last waited for the second call, which began with its third message, though the first was over before.
+    assert_eq!(start.elapsed().as_millis(), 3 + 10 + 10);
 }
 
 #[tokio::test(start_paused = true)]

@@ -160,6 +160,11 @@ impl<P: Publisher> Shared<P> {
 
     fn choose(&self, state: &mut State, flight: &mut Flight, now: Instant) -> Next {
         let capabilities = self.publisher.publish_capabilities();
+        // Whoever is under way comes for what does not fill a call.
+        let others = state.workers - state.sleeping > 1;
+        if others && !state.queue.is_empty() && !state.queue.fills(capabilities) {
+            return Next::End;
+        }
         if state.pause.is_none() {
             state.queue.take(capabilities, now, flight);
         }
