@@ -79,7 +79,7 @@ impl PubsubPublisher {
     ///
     /// # Errors
     ///
-    /// Those of the client, and [`ErrorKind::Invalid`]: `topic` is no name of one.
+    /// Those of the client, and [`ErrorKind::Invalid`](chappe_core::ErrorKind::Invalid): `topic` is no name of one.
     ///
     /// # Cancel safety
     ///
@@ -95,7 +95,8 @@ impl PubsubPublisher {
     ///
     /// # Errors
     ///
-    /// Those of the client, and [`ErrorKind::Invalid`]: the URL makes no sense, or an option of it.
+    /// Those of the client, and [`ErrorKind::Invalid`](chappe_core::ErrorKind::Invalid): the URL makes no sense, or an
+    /// option of it.
     ///
     /// # Cancel safety
     ///

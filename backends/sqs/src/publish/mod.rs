@@ -69,7 +69,8 @@ impl SqsPublisher {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`]: `url` is not the URL of a queue, or there is no region.
+    /// [`ErrorKind::Invalid`](chappe_core::ErrorKind::Invalid): `url` is not the URL of a queue, or there is no
+    /// region.
     ///
     /// # Cancel safety
     ///
@@ -85,7 +86,8 @@ impl SqsPublisher {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Invalid`]: the address makes no sense, or a key of it, or there is no region.
+    /// [`ErrorKind::Invalid`](chappe_core::ErrorKind::Invalid): the address makes no sense, or a key of it, or there
+    /// is no region.
     ///
     /// # Cancel safety
     ///
